@@ -1,0 +1,192 @@
+//! Memory that another VM writes at any moment: the only place that touches it.
+//!
+//! No reference to this memory exists anywhere, no slice and no `UnsafeCell`: only aligned 64-bit words through
+//! raw pointers. Control words are atomics with the ordering named at the call; payload words are volatile.
+//! On x86_64 both compile to plain `mov`; the difference is what the compiler may reorder.
+//!
+//! There is no read-modify-write: every word has one writer, and TCG with one virtual CPU does not make
+//! read-modify-write atomic towards another process.
+
+use core::ptr::NonNull;
+use core::sync::atomic::{AtomicU64, Ordering};
+
+/// What the mailbox asks of its memory: aligned 64-bit words, and payload copied in and out.
+///
+/// Implemented by [`SharedMemory`], and by test doubles that answer each load as a hostile peer would.
+/// All offsets are bytes from the start of the window and, but for payload lengths, multiples of 8.
+/// A load outside the window answers 0 and a store outside it does nothing; the mailbox checks its layout
+/// against [`len`](Memory::len) once, so that neither ever happens.
+pub trait Memory {
+    /// Bytes in the window.
+    fn len(&self) -> usize;
+
+    /// Whether the window has no byte.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Loads a control word with Acquire: what the writer stored before its [`publish`](Memory::publish) of this value is
+    /// visible to later loads.
+    fn load(&self, offset: usize) -> u64;
+
+    /// Stores a control word of the caller's own section that publishes nothing.
+    fn store(&self, offset: usize, value: u64);
+
+    /// Stores a control word of the caller's own section with Release: earlier stores are visible to whoever loads it.
+    fn publish(&self, offset: usize, value: u64);
+
+    /// Copies `bytes.len()` bytes out, whole words at a time, reading each word once.
+    ///
+    /// `offset` is a multiple of 8; up to 7 bytes after the end, to the next multiple of 8, may be read too.
+    fn copy_out(&self, offset: usize, bytes: &mut [u8]);
+
+    /// Copies `bytes` in, whole words at a time; the rest of the last word becomes 0.
+    fn copy_in(&self, offset: usize, bytes: &[u8]);
+}
+
+/// A window of inter-VM memory (BAR2, or a mapping of the same file on a host).
+///
+/// Exclusive in the sense of its section: whoever holds it is the only writer, on this side, of what it writes.
+#[derive(Debug)]
+pub struct SharedMemory {
+    base: NonNull<u8>,
+    length: usize,
+}
+
+/// A window that does not lie inside its memory, or not on whole words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct WindowError {
+    /// First byte asked for.
+    pub offset: usize,
+    /// Bytes asked for.
+    pub length: usize,
+    /// Bytes there are.
+    pub available: usize,
+}
+
+impl core::fmt::Display for WindowError {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        let Self { offset, length, available } = self;
+        write!(
+            f,
+            "a window of {length} bytes at offset {offset} does not lie, on whole 8-byte words, in {available} bytes of shared memory"
+        )
+    }
+}
+
+impl core::error::Error for WindowError {}
+
+// SAFETY: every access is one aligned 64-bit atomic or volatile access through a raw pointer to memory that no
+// Rust allocation holds; nothing in it belongs to one thread.
+unsafe impl Send for SharedMemory {}
+// SAFETY: as above. Two threads storing the same payload words would mix bytes, which is what a peer may do
+// anyway; it is not undefined behaviour for memory outside every Rust allocation.
+unsafe impl Sync for SharedMemory {}
+
+impl SharedMemory {
+    /// # Safety
+    /// - `base` is a multiple of 8, and `length` bytes from it are mapped readable and writable, write-back
+    ///   cached, for as long as the value and its windows live, and reading them does not fault.
+    /// - The range is part of no Rust allocation: BAR2, or an `mmap` that Rust code touches through this type only.
+    pub const unsafe fn new(base: NonNull<u8>, length: usize) -> Self {
+        Self { base, length }
+    }
+
+    /// Splits off `length` bytes from byte `offset`: a mailbox's window among several.
+    ///
+    /// Offsets and lengths are multiples of 8.
+    pub fn window(&self, offset: usize, length: usize) -> Result<SharedMemory, WindowError> {
+        let error = WindowError { offset, length, available: self.length };
+        let end = offset.checked_add(length).ok_or(error)?;
+        if end > self.length || !offset.is_multiple_of(8) || !length.is_multiple_of(8) {
+            return Err(error);
+        }
+        // SAFETY: offset <= end <= length, so the sum stays in the range `new` was promised.
+        let base = unsafe { self.base.byte_add(offset) };
+        Ok(SharedMemory { base, length })
+    }
+
+    fn word(&self, offset: usize) -> Option<NonNull<u64>> {
+        let end = offset.checked_add(8)?;
+        if end > self.length || !offset.is_multiple_of(8) {
+            return None;
+        }
+        // SAFETY: offset + 8 <= length, so the sum stays in the range `new` was promised.
+        Some(unsafe { self.base.byte_add(offset) }.cast())
+    }
+
+    fn atomic(&self, offset: usize) -> Option<&AtomicU64> {
+        let word = self.word(offset)?;
+        // SAFETY: the word is in bounds, aligned to 8 and mapped as `new` was promised; this side accesses
+        // control words as 64-bit atomics only, and the reference does not outlive the call it is made for.
+        Some(unsafe { AtomicU64::from_ptr(word.as_ptr()) })
+    }
+}
+
+impl Memory for SharedMemory {
+    #[inline]
+    fn len(&self) -> usize {
+        self.length
+    }
+
+    #[inline]
+    fn load(&self, offset: usize) -> u64 {
+        // Acquire: keeps the payload's loads behind the load of the stamp that announced it.
+        self.atomic(offset).map_or(0, |word| word.load(Ordering::Acquire))
+    }
+
+    #[inline]
+    fn store(&self, offset: usize, value: u64) {
+        if let Some(word) = self.atomic(offset) {
+            // Relaxed: a later `publish` orders it.
+            word.store(value, Ordering::Relaxed);
+        }
+    }
+
+    #[inline]
+    fn publish(&self, offset: usize, value: u64) {
+        if let Some(word) = self.atomic(offset) {
+            // Release: keeps the payload's stores before the store of the stamp that announces them.
+            word.store(value, Ordering::Release);
+        }
+    }
+
+    #[inline]
+    fn copy_out(&self, offset: usize, bytes: &mut [u8]) {
+        let mut at = offset;
+        for chunk in bytes.chunks_mut(8) {
+            let Some(word) = self.word(at) else { return };
+            // SAFETY: in bounds, aligned and mapped as `new` was promised, outside every Rust allocation, so a
+            // racing writer of another VM makes the value arbitrary but the read defined.
+            let value = unsafe { word.read_volatile() }.to_le_bytes();
+            if let Ok(whole) = <&mut [u8; 8]>::try_from(&mut *chunk) {
+                *whole = value;
+            } else {
+                for (to, from) in chunk.iter_mut().zip(value) {
+                    *to = from;
+                }
+            }
+            at = at.wrapping_add(8);
+        }
+    }
+
+    #[inline]
+    fn copy_in(&self, offset: usize, bytes: &[u8]) {
+        let mut at = offset;
+        for chunk in bytes.chunks(8) {
+            let Some(word) = self.word(at) else { return };
+            let mut value = [0; 8];
+            if let Ok(whole) = <[u8; 8]>::try_from(chunk) {
+                value = whole;
+            } else {
+                for (to, from) in value.iter_mut().zip(chunk) {
+                    *to = *from;
+                }
+            }
+            // SAFETY: in bounds, aligned and mapped as `new` was promised; single writer of this word.
+            unsafe { word.write_volatile(u64::from_le_bytes(value)) };
+            at = at.wrapping_add(8);
+        }
+    }
+}
