@@ -1,7 +1,29 @@
 //! Generic PCI: addresses, configuration access, headers, BARs, capabilities, enumeration. Knows nothing of ivshmem.
+//!
+//! Everything here reads and writes configuration space through [`ConfigAccess`], which [`Ecam`], [`PortIo`] and [`Access`] implement
+//! (and `fake::config` for tests). [`auto`] picks the mechanism, [`functions`] yields what is there, and [`Header`], [`bar`], [`size_bar`] and
+//! [`capabilities`] look closer. Whatever configuration space contains, each call ends after a number of reads that its documentation states.
 
 mod access;
 mod address;
+mod auto;
+mod bar;
+mod capability;
+mod ecam;
+mod header;
+mod mcfg;
+#[cfg(target_arch = "x86_64")]
+mod port_io;
+mod walk;
 
-pub use access::ConfigAccess;
+pub use access::{Buses, ConfigAccess};
 pub use address::{Address, AddressError};
+pub use auto::{Access, AutoError, auto};
+pub use bar::{Bar, BarError, BarRange, Width, bar, size_bar};
+pub use capability::{Capabilities, Capability, CapabilityError, capabilities, find_capability};
+pub use ecam::{Allocation, AllocationError, BUS_SIZE, Ecam, EcamError, MAX_ALLOCATIONS};
+pub use header::{Command, Function, Header, Status};
+pub use mcfg::{Mcfg, McfgError};
+#[cfg(target_arch = "x86_64")]
+pub use port_io::PortIo;
+pub use walk::{Functions, functions};
