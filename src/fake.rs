@@ -1,1 +1,3 @@
-//! To be written.
+//! Stand-ins for hardware and peers, for tests of code that uses this crate.
+
+pub mod memory;

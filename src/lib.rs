@@ -20,6 +20,13 @@ mod log;
 pub mod channel;
 pub mod device;
 #[cfg(any(test, feature = "fake"))]
+#[allow(
+    clippy::arithmetic_side_effects,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used
+)]
 pub mod fake;
 #[cfg(target_arch = "x86_64")]
 pub mod interrupt;

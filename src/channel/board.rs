@@ -1,0 +1,127 @@
+//! Private memory in which the link tells the channels' halves, perhaps on other cores, how it stands.
+//!
+//! Nothing here is shared with the peer. One writer, the link; no lock, so that a half never waits for it.
+
+use super::wire::Key;
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+/// What a half needs to know of the link.
+#[derive(Debug, Default)]
+pub(super) struct Board {
+    /// Bits 0 to 31: the session's key. Bits 32 to 62: how often the link came up. Bit 63: it is up.
+    session: AtomicU64,
+    /// The peer's identity word: bits 0 to 15 its ivshmem id, bit 16 set if there is one.
+    identity: AtomicU32,
+    /// The channels for which the peer wants doorbells.
+    wants: AtomicU64,
+    /// Bit 0: this side closed, bit 1: the peer closed.
+    closed: AtomicU32,
+}
+
+/// A session as a half sees it: the key on the wire, and a count that tells two sessions of the same key apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Session {
+    pub(super) key: Key,
+    count: u32,
+}
+
+impl Session {
+    const fn from_word(word: u64) -> Self {
+        Self { key: Key::from_bits(word as u32), count: (word >> 32) as u32 & 0x7fff_ffff }
+    }
+}
+
+/// Who closed, if anybody did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Closed {
+    No,
+    Here,
+    There,
+}
+
+const UP: u64 = 1 << 63;
+
+impl Board {
+    /// The session, if the link is up.
+    #[inline]
+    pub(super) fn session(&self) -> Option<Session> {
+        // Acquire: what the link read and wrote before it announced the session (the peer's wants, our echo) is
+        // visible to whoever acts on it.
+        let word = self.session.load(Ordering::Acquire);
+        (word & UP != 0).then_some(Session::from_word(word))
+    }
+
+    /// The session that is up or was last: what a peer that closed has left can still be received.
+    pub(super) fn last_session(&self) -> Option<Session> {
+        // Acquire: as in `session`.
+        let word = self.session.load(Ordering::Acquire);
+        (word != 0).then_some(Session::from_word(word))
+    }
+
+    /// The link came up.
+    pub(super) fn up(&self, key: Key) {
+        let count = ((self.session.load(Ordering::Relaxed) & !UP) >> 32).wrapping_add(1) & 0x7fff_ffff;
+        // Release: pairs with `session`. No read-modify-write is needed: the link is the only writer.
+        self.session.store(UP | count << 32 | u64::from(key.bits()), Ordering::Release);
+    }
+
+    /// The link went down.
+    pub(super) fn down(&self) {
+        let word = self.session.load(Ordering::Relaxed);
+        // Release: as in `up`.
+        self.session.store(word & !UP, Ordering::Release);
+    }
+
+    pub(super) fn set_closed(&self, closed: Closed) {
+        // Relaxed: a half that sees it a call later has done nothing wrong.
+        self.closed.store(closed as u32, Ordering::Relaxed);
+    }
+
+    pub(super) fn closed(&self) -> Closed {
+        match self.closed.load(Ordering::Relaxed) {
+            0 => Closed::No,
+            1 => Closed::Here,
+            _ => Closed::There,
+        }
+    }
+
+    /// Stores what the peer says of itself: hints for ringing, never an index.
+    pub(super) fn set_peer(&self, id: Option<u16>, wants: u64) {
+        let identity = id.map_or(0, |id| 1 << 16 | u32::from(id));
+        // Relaxed, both: a doorbell rung on old news is lost or spurious, and a doorbell is a hint.
+        self.identity.store(identity, Ordering::Relaxed);
+        self.wants.store(wants, Ordering::Relaxed);
+    }
+
+    /// The peer's ivshmem id, if it has published one.
+    pub(super) fn peer_id(&self) -> Option<u16> {
+        let word = self.identity.load(Ordering::Relaxed);
+        (word >> 16 == 1).then_some(word as u16)
+    }
+
+    /// Whether the peer wants doorbells for this channel.
+    #[inline]
+    pub(super) fn wants(&self, channel: usize) -> bool {
+        self.wants.load(Ordering::Relaxed) >> (channel & 63) & 1 == 1
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_sessions_of_the_same_key_differ() {
+        let board = Board::default();
+        assert_eq!(board.session(), None);
+        let key = Key::new(1, 2);
+        board.up(key);
+        let first = board.session().unwrap();
+        board.down();
+        assert_eq!(board.session(), None);
+        board.up(key);
+        let second = board.session().unwrap();
+        assert_eq!((first.key, second.key), (key, key));
+        assert_ne!(first, second);
+    }
+}

@@ -1,0 +1,229 @@
+//! A mailbox: one end's private state over one window of shared memory.
+
+use super::board::{Board, Closed};
+use super::config::{self, Channel, ConfigError, End};
+use super::layout::Layout;
+use super::link::Link;
+use super::receiver::Receiver;
+use super::sender::Sender;
+use super::wire::{self, link};
+use crate::log::log;
+use crate::memory::Memory;
+use core::fmt;
+
+/// How this end presents itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Attach {
+    /// This side's ivshmem id (IVPosition), published so that the peer can ring; `None` if it has none.
+    pub id: Option<u16>,
+    /// Anything that differs from boot to boot, such as a time stamp counter; 0 if there is nothing.
+    /// Epochs differ without it, as long as the memory is kept; with it also when the memory is replaced.
+    pub seed: u64,
+    /// The peer is [`Stale`](super::LinkState::Stale) once its heartbeat stood still this long, in the ticks that
+    /// [`Link::poll`] is given; 0 for never.
+    pub stale_after: u64,
+    /// Bit n set: this side may sleep waiting for channel n and wants its doorbells. Clear: it polls.
+    pub wants_doorbells: u64,
+}
+
+impl Attach {
+    /// An end that only polls: no id, no doorbells wanted, never stale.
+    pub const fn polled() -> Self {
+        Self { id: None, seed: 0, stale_after: 0, wants_doorbells: 0 }
+    }
+
+    /// An end with this ivshmem id that wants a doorbell for every channel it receives.
+    pub const fn interrupt_driven(id: u16) -> Self {
+        Self { id: Some(id), wants_doorbells: u64::MAX, ..Self::polled() }
+    }
+}
+
+/// Why there can be no such mailbox. The memory is untouched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
+pub enum MailboxError {
+    /// The channels cannot be.
+    Config(ConfigError),
+    /// The window is smaller than the mailbox.
+    RegionTooSmall {
+        /// Bytes the mailbox needs.
+        need: usize,
+        /// Bytes there are.
+        have: usize,
+    },
+}
+
+impl fmt::Display for MailboxError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Config(error) => write!(f, "{error}"),
+            Self::RegionTooSmall { need, have } => {
+                write!(f, "the mailbox needs {need} bytes of shared memory and there are {have}")
+            }
+        }
+    }
+}
+
+impl core::error::Error for MailboxError {}
+
+impl From<ConfigError> for MailboxError {
+    fn from(error: ConfigError) -> Self {
+        Self::Config(error)
+    }
+}
+
+/// One end of a mailbox. Put it where it can stay, then [`attach`](Self::attach) it.
+#[derive(Debug)]
+pub struct Mailbox<'c, M> {
+    pub(super) memory: M,
+    pub(super) end: End,
+    pub(super) channels: &'c [Channel],
+    pub(super) board: Board,
+}
+
+impl<'c, M: Memory> Mailbox<'c, M> {
+    /// Checks that the channels can be and fit. Touches no shared memory.
+    pub fn new(memory: M, end: End, channels: &'c [Channel]) -> Result<Self, MailboxError> {
+        let need = Self::required_len(channels)?;
+        let have = memory.len();
+        if have < need {
+            return Err(MailboxError::RegionTooSmall { need, have });
+        }
+        Ok(Self { memory, end, channels, board: Board::default() })
+    }
+
+    /// Withdraws whatever an earlier run left in this end's section, publishes a new epoch, and gives the link
+    /// and the channels to take halves from. To attach anew, drop those first: the peer sees a restart.
+    ///
+    /// Attach after interrupts are enabled and unmasked: from then on the peer may ring.
+    /// 2 loads, and 9 stores and 2 more for each channel, whatever the memory's size.
+    pub fn attach(&mut self, attach: Attach) -> (Link<'_, M>, Channels<'_, M>) {
+        self.board.down();
+        self.board.set_closed(Closed::No);
+        let mailbox: &Mailbox<'_, M> = self;
+        let epoch = mailbox.publish_epoch(attach);
+        (Link::new(mailbox, attach.stale_after, epoch), Channels { mailbox, taken: 0 })
+    }
+
+    fn publish_epoch(&self, attach: Attach) -> u64 {
+        let Self { memory, end, channels, .. } = self;
+        let layout = self.layout();
+        let ours = layout.section(*end);
+        let theirs = layout.section(end.other());
+        let at = |word: usize| ours.saturating_add(word);
+
+        // The one place that reads this side's own section: only to count its epoch on, and any value will do.
+        let previous = memory.load(at(link::EPOCH));
+        let echoed = memory.load(theirs.saturating_add(link::SEEN));
+        let epoch = wire::next_epoch(previous, echoed, attach.seed);
+
+        // Publish, each: whoever sees a later store of this list has seen the epoch withdrawn. The epoch goes before
+        // the echo: a peer that finds its echo gone finds the epoch gone too, and does not take it for a violation.
+        memory.publish(at(link::EPOCH), 0);
+        memory.publish(at(link::SEEN), 0);
+        for index in 0..channels.len() {
+            // Both words of the ring's key where this end sends; acknowledgement and wish where it receives.
+            let line = layout.line(*end, index);
+            memory.publish(line.saturating_add(wire::RING), 0);
+            memory.publish(line.saturating_add(wire::RING_AFTER), 0);
+        }
+        memory.publish(at(link::MAGIC), wire::MAGIC);
+        memory.publish(at(link::VERSION), wire::VERSION);
+        memory.publish(at(link::DIGEST), config::digest(channels));
+        memory.publish(at(link::IDENTITY), wire::identity(attach.id));
+        memory.publish(at(link::WANTS), attach.wants_doorbells);
+        memory.publish(at(link::STATE), wire::ATTACHED);
+        // Last: whoever sees the epoch sees all of the above.
+        memory.publish(at(link::EPOCH), epoch);
+        log!(info, "mailbox: attached as {} epoch={=u64:x}", end, epoch);
+        epoch
+    }
+
+    /// Bytes that a mailbox of these channels needs.
+    pub fn required_len(channels: &[Channel]) -> Result<usize, ConfigError> {
+        config::check(channels)?;
+        Ok(Layout::new(channels).len())
+    }
+
+    pub(super) fn layout(&self) -> Layout<'c> {
+        Layout::new(self.channels)
+    }
+}
+
+/// Hands out each channel's half, once.
+#[derive(Debug)]
+pub struct Channels<'a, M> {
+    mailbox: &'a Mailbox<'a, M>,
+    taken: u64,
+}
+
+/// Why a half was not handed out. `channel` counts from 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
+pub enum TakeError {
+    /// There is no such channel.
+    NoSuchChannel {
+        /// The one asked for.
+        channel: usize,
+        /// How many there are.
+        channels: usize,
+    },
+    /// The half was handed out already.
+    Taken {
+        /// The one asked for.
+        channel: usize,
+    },
+    /// This end receives where a sender was asked for, or sends where a receiver was.
+    WrongDirection {
+        /// The one asked for.
+        channel: usize,
+        /// Who sends on it.
+        from: End,
+    },
+}
+
+impl fmt::Display for TakeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoSuchChannel { channel, channels } => {
+                write!(f, "there is no channel {channel}: the mailbox has {channels}, counted from 0")
+            }
+            Self::Taken { channel } => write!(f, "this end's half of channel {channel} is taken already"),
+            Self::WrongDirection { channel, from } => write!(f, "channel {channel} is sent by the {from:?} end"),
+        }
+    }
+}
+
+impl core::error::Error for TakeError {}
+
+impl<'a, M: Memory> Channels<'a, M> {
+    /// The sending half of a channel that this end sends.
+    pub fn sender(&mut self, channel: usize) -> Result<Sender<'a, M>, TakeError> {
+        let config = self.take(channel, self.mailbox.end)?;
+        Ok(Sender::new(self.mailbox, channel, config))
+    }
+
+    /// The receiving half of a channel that the other end sends.
+    pub fn receiver(&mut self, channel: usize) -> Result<Receiver<'a, M>, TakeError> {
+        let config = self.take(channel, self.mailbox.end.other())?;
+        Ok(Receiver::new(self.mailbox, channel, config))
+    }
+
+    fn take(&mut self, channel: usize, from: End) -> Result<Channel, TakeError> {
+        let channels = self.mailbox.channels;
+        let config = *channels.get(channel).ok_or(TakeError::NoSuchChannel { channel, channels: channels.len() })?;
+        if config.from() != from {
+            return Err(TakeError::WrongDirection { channel, from: config.from() });
+        }
+        // `channel` is below 64: `config::check` allows no more channels.
+        let bit = 1 << (channel & 63);
+        if self.taken & bit != 0 {
+            return Err(TakeError::Taken { channel });
+        }
+        self.taken |= bit;
+        Ok(config)
+    }
+}

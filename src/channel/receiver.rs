@@ -1,0 +1,327 @@
+//! The receiving half of a queuing channel.
+
+use super::board::{Closed, Session};
+use super::config::Channel;
+use super::error::{PeerViolation, RecvError};
+use super::mailbox::Mailbox;
+use super::sender::stamp;
+use super::wire::{self, HEADER, Header, Key, Keyed};
+use crate::log::log;
+use crate::memory::Memory;
+use crate::notify::Wait;
+use core::cell::Cell;
+use core::marker::PhantomData;
+use core::sync::atomic::{Ordering, fence};
+
+/// What a receiver has counted; each saturates.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct ReceiverStats {
+    /// Messages received.
+    pub received: u64,
+    /// Messages found by looking after a wait in which no doorbell came.
+    pub recovered_by_poll: u64,
+    /// Waits that put the caller to sleep.
+    pub sleeps: u64,
+    /// Sessions begun after the first.
+    pub restarts: u32,
+    /// Restarts of this channel within a session, by either end.
+    pub resyncs: u32,
+    /// Violations latched.
+    pub violations: u32,
+}
+
+/// Receives on one channel: the only one that does, by type.
+#[derive(Debug)]
+pub struct Receiver<'a, M> {
+    mailbox: &'a Mailbox<'a, M>,
+    /// Only said in log lines.
+    #[cfg_attr(not(feature = "defmt"), expect(dead_code))]
+    channel: usize,
+    config: Channel,
+    /// Offsets of this side's line, the peer's line and the ring.
+    ours: usize,
+    theirs: usize,
+    ring: usize,
+    session: Option<Session>,
+    /// The key of the ring's current generation; meaningful in a session.
+    key: Key,
+    /// Whether the sender was seen to offer the ring under `key`.
+    joined: bool,
+    /// Messages consumed in this generation of the ring, and how many of them were acknowledged.
+    consumed: u64,
+    acknowledged: u64,
+    violation: Option<PeerViolation>,
+    stats: ReceiverStats,
+    /// `Send`, but not `Sync`: one consumer.
+    not_sync: PhantomData<Cell<()>>,
+}
+
+impl<'a, M: Memory> Receiver<'a, M> {
+    pub(super) fn new(mailbox: &'a Mailbox<'a, M>, channel: usize, config: Channel) -> Self {
+        let layout = mailbox.layout();
+        Self {
+            mailbox,
+            channel,
+            config,
+            ours: layout.line(mailbox.end, channel),
+            theirs: layout.line(mailbox.end.other(), channel),
+            ring: layout.ring(channel),
+            session: None,
+            key: Key::from_bits(0),
+            joined: false,
+            consumed: 0,
+            acknowledged: 0,
+            violation: None,
+            stats: ReceiverStats::default(),
+            not_sync: PhantomData,
+        }
+    }
+
+    /// Receives the next message into `buffer`, if there is one, and returns its bytes.
+    ///
+    /// A buffer of [`Channel::max_len`] bytes takes any message. At most 2 loads, 1 store and the message's words;
+    /// 1 load and 1 store more on the first call of a session.
+    pub fn try_recv<'b>(&mut self, buffer: &'b mut [u8]) -> Result<Option<&'b [u8]>, RecvError> {
+        let length = self.try_take(buffer)?;
+        Ok(length.and_then(|length| buffer.get(..length)))
+    }
+
+    /// Receives the next message, waiting for it if need be: looks `spin` times, then asks for a doorbell, looks
+    /// again, sleeps once as long as `wait` allows, and looks again. `None`: nothing came. Poll the link in between.
+    ///
+    /// A spin budget near the peer's answering time saves nearly every doorbell and sleep.
+    pub fn recv<'b, W: Wait>(
+        &mut self,
+        buffer: &'b mut [u8],
+        wait: &W,
+        spin: u32,
+    ) -> Result<Option<&'b [u8]>, RecvError> {
+        let length = self.wait_and_take(buffer, wait, spin)?;
+        Ok(length.and_then(|length| buffer.get(..length)))
+    }
+
+    /// Asks for one doorbell for the next message, and says whether there is something to look at already: a message, or
+    /// news that [`try_recv`](Self::try_recv) reports as an error. If so, do not sleep.
+    ///
+    /// At most 1 load and 2 stores.
+    #[must_use = "sleeping although a message is there waits for a doorbell that was never due"]
+    pub fn arm(&mut self) -> bool {
+        if self.session.is_none() || self.session != self.mailbox.board.session() || self.violation.is_some() {
+            return true;
+        }
+        let wish = Keyed { count: stamp(self.consumed), key: self.key };
+        self.memory().publish(self.ours.saturating_add(wire::WISH), wish.to_word());
+        self.acknowledge();
+        // SeqCst: the wish is visible before the last look. With the sender's fence between its stamp and its reading
+        // of the wish, one of the two sees the other, and no wake-up is lost between them.
+        fence(Ordering::SeqCst);
+        if self.joined {
+            Header::from_word(self.memory().load(self.slot())).stamp == stamp(self.consumed)
+        } else {
+            self.key_at(wire::RING) == self.key
+        }
+    }
+
+    /// The longest message, in bytes.
+    pub const fn max_len(&self) -> u16 {
+        self.config.max_len()
+    }
+
+    /// What this half has counted.
+    pub const fn stats(&self) -> ReceiverStats {
+        self.stats
+    }
+
+    /// Restarts the channel after a violation: asks the sender to empty its ring and to begin again.
+    ///
+    /// Messages in flight are lost, at most as many as the channel has slots; the sender counts them. 1 store.
+    pub fn resync(&mut self) {
+        self.violation = None;
+        if self.session.is_some() {
+            self.stats.resyncs = self.stats.resyncs.saturating_add(1);
+            self.start_ring(self.key.next_generation());
+        }
+    }
+
+    fn wait_and_take<W: Wait>(&mut self, buffer: &mut [u8], wait: &W, spin: u32) -> Result<Option<usize>, RecvError> {
+        for _ in 0..spin {
+            if let Some(length) = self.try_take(buffer)? {
+                return Ok(Some(length));
+            }
+            core::hint::spin_loop();
+        }
+        // Read before arming: a doorbell between here and the sleep then ends the sleep at once.
+        let seen = wait.count();
+        if self.arm() {
+            return self.try_take(buffer);
+        }
+        self.stats.sleeps = self.stats.sleeps.saturating_add(1);
+        let rang = wait.wait(seen);
+        let taken = self.try_take(buffer)?;
+        if taken.is_some() && !rang {
+            self.stats.recovered_by_poll = self.stats.recovered_by_poll.saturating_add(1);
+        }
+        Ok(taken)
+    }
+
+    fn try_take(&mut self, buffer: &mut [u8]) -> Result<Option<usize>, RecvError> {
+        self.ready()?;
+        if !self.joined && !self.look_for_ring()? {
+            return self.nothing();
+        }
+        let slot = self.slot();
+        let word = self.memory().load(slot);
+        let header = Header::from_word(word);
+        let expected_stamp = stamp(self.consumed);
+        let is_next = header.stamp == expected_stamp && header.tag == self.key.tag();
+        let mut length = None;
+        if is_next && header.length <= self.config.max_len() {
+            if let Some(bytes) = buffer.get_mut(..usize::from(header.length)) {
+                self.memory().copy_out(slot.saturating_add(HEADER), bytes);
+                length = Some(usize::from(header.length));
+            }
+        }
+        // Acquire: the payload is read before the key. If the sender has meanwhile emptied the ring, for a new
+        // session or a resync, this look finds its key gone and the payload is dropped.
+        fence(Ordering::Acquire);
+        let offered = self.key_at(wire::RING_AFTER);
+        if offered != self.key {
+            self.joined = false;
+            return self.ring_gone(offered);
+        }
+        if !is_next {
+            return match self.is_previous(word) {
+                true => self.nothing(),
+                false => Err(self.violated(PeerViolation::Header { expected_stamp, found: word })),
+            };
+        }
+        if header.length > self.config.max_len() {
+            let violation = PeerViolation::Length { found: header.length, max: self.config.max_len() };
+            return Err(self.violated(violation));
+        }
+        if header.kind != 0 {
+            return Err(self.violated(PeerViolation::Kind { found: header.kind }));
+        }
+        if length.is_none() {
+            return Err(RecvError::BufferTooSmall { need: header.length, have: buffer.len() });
+        }
+        self.consumed = self.consumed.wrapping_add(1);
+        self.stats.received = self.stats.received.saturating_add(1);
+        if self.consumed.wrapping_sub(self.acknowledged) >= u64::from(self.config.slots() / 4) {
+            self.acknowledge();
+        }
+        Ok(length)
+    }
+
+    /// Nothing to receive: not an error, unless the peer has closed and this was all.
+    fn nothing(&self) -> Result<Option<usize>, RecvError> {
+        match self.mailbox.board.closed() {
+            Closed::No => Ok(None),
+            Closed::Here | Closed::There => Err(RecvError::Closed),
+        }
+    }
+
+    /// Checks that this half may go on, and joins a session that is new to it.
+    #[inline]
+    fn ready(&mut self) -> Result<(), RecvError> {
+        let board = &self.mailbox.board;
+        let session = match (board.session(), board.closed()) {
+            (Some(session), _) => session,
+            (None, Closed::No) => return Err(RecvError::NotUp),
+            (None, Closed::Here) => return Err(RecvError::Closed),
+            // What the peer sent before it closed is still good.
+            (None, Closed::There) => board.last_session().ok_or(RecvError::Closed)?,
+        };
+        if self.session != Some(session) {
+            self.join(session)?;
+        }
+        match self.violation {
+            Some(violation) => Err(RecvError::Violated(violation)),
+            None => Ok(()),
+        }
+    }
+
+    #[cold]
+    fn join(&mut self, session: Session) -> Result<(), RecvError> {
+        let rejoins = self.session.is_some();
+        self.session = Some(session);
+        self.start_ring(session.key);
+        if !rejoins {
+            return Ok(());
+        }
+        self.stats.restarts = self.stats.restarts.saturating_add(1);
+        log!(warn, "mailbox: channel {=usize} joined a new session", self.channel);
+        Err(RecvError::PeerRestarted { lost_at_most: self.config.slots() })
+    }
+
+    /// Expects a ring under `key`, and says so to the sender.
+    fn start_ring(&mut self, key: Key) {
+        self.key = key;
+        self.joined = false;
+        self.consumed = 0;
+        self.acknowledge();
+    }
+
+    /// Looks whether the sender offers the ring under the key expected.
+    fn look_for_ring(&mut self) -> Result<bool, RecvError> {
+        let offered = self.key_at(wire::RING);
+        if offered.is_later_generation_of(self.key) {
+            self.ring_gone(offered)?;
+        }
+        self.joined = offered == self.key;
+        Ok(self.joined)
+    }
+
+    /// The ring is under another key: restarted by the sender, being emptied, or already of a session to come.
+    #[cold]
+    fn ring_gone(&mut self, offered: Key) -> Result<Option<usize>, RecvError> {
+        if !offered.is_later_generation_of(self.key) {
+            return self.nothing();
+        }
+        self.stats.resyncs = self.stats.resyncs.saturating_add(1);
+        self.start_ring(offered);
+        Err(RecvError::PeerResynced { lost_at_most: self.config.slots() })
+    }
+
+    fn key_at(&self, word: usize) -> Key {
+        let word = self.memory().load(self.theirs.saturating_add(word));
+        // A word with anything above the key is no key: 0 never is one either.
+        Key::from_bits(u32::try_from(word).unwrap_or(0))
+    }
+
+    /// Whether a header is what the next message's slot held before it: cleared, or the message one round ago.
+    fn is_previous(&self, word: u64) -> bool {
+        match self.consumed.checked_sub(u64::from(self.config.slots())) {
+            None => word == 0,
+            Some(position) => {
+                let header = Header::from_word(word);
+                header.stamp == stamp(position) && header.tag == self.key.tag()
+            }
+        }
+    }
+
+    fn violated(&mut self, violation: PeerViolation) -> RecvError {
+        self.violation = Some(violation);
+        self.stats.violations = self.stats.violations.saturating_add(1);
+        log!(error, "mailbox: channel {=usize} violated, {}", self.channel, violation);
+        RecvError::Violated(violation)
+    }
+
+    /// Tells the sender how much is consumed, so that it can go on.
+    fn acknowledge(&mut self) {
+        let acknowledgement = Keyed { count: self.consumed as u32, key: self.key };
+        self.memory().publish(self.ours.saturating_add(wire::ACKNOWLEDGED), acknowledgement.to_word());
+        self.acknowledged = self.consumed;
+    }
+
+    fn slot(&self) -> usize {
+        // Masked: `slots` is a power of two.
+        let index = self.consumed as usize & (self.config.slots() as usize).wrapping_sub(1);
+        self.ring.saturating_add(index.saturating_mul(self.config.stride()))
+    }
+
+    fn memory(&self) -> &M {
+        &self.mailbox.memory
+    }
+}

@@ -1,0 +1,268 @@
+//! The sending half of a queuing channel.
+
+use super::board::{Closed, Session};
+use super::config::{Channel, Kind};
+use super::error::{PeerViolation, SendError};
+use super::mailbox::Mailbox;
+use super::notice::Notice;
+use super::wire::{self, HEADER, Header, Key, Keyed};
+use crate::log::log;
+use crate::memory::Memory;
+use core::cell::Cell;
+use core::marker::PhantomData;
+use core::sync::atomic::{Ordering, fence};
+
+/// What a sender has counted; each saturates.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct SenderStats {
+    /// Messages published.
+    pub sent: u64,
+    /// Calls refused because the channel was full.
+    pub full: u64,
+    /// Doorbells that were due.
+    pub notices: u64,
+    /// Messages of ended sessions that were never acknowledged: an upper bound of those lost.
+    pub lost_at_most: u64,
+    /// Sessions begun after the first.
+    pub restarts: u32,
+    /// Restarts of this channel within a session, by either end.
+    pub resyncs: u32,
+    /// Violations latched.
+    pub violations: u32,
+}
+
+/// Sends on one channel: the only one that does, by type.
+#[derive(Debug)]
+pub struct Sender<'a, M> {
+    mailbox: &'a Mailbox<'a, M>,
+    channel: usize,
+    config: Channel,
+    /// Offsets of this side's line, the peer's line and the ring.
+    ours: usize,
+    theirs: usize,
+    ring: usize,
+    session: Option<Session>,
+    /// The key of the ring's current generation; meaningful in a session.
+    key: Key,
+    /// Messages published and, as last seen, consumed in this generation of the ring.
+    produced: u64,
+    consumed: u64,
+    /// The wish served last.
+    served: Option<u32>,
+    violation: Option<PeerViolation>,
+    stats: SenderStats,
+    /// `Send`, but not `Sync`: one producer.
+    not_sync: PhantomData<Cell<()>>,
+}
+
+impl<'a, M: Memory> Sender<'a, M> {
+    pub(super) fn new(mailbox: &'a Mailbox<'a, M>, channel: usize, config: Channel) -> Self {
+        let layout = mailbox.layout();
+        Self {
+            mailbox,
+            channel,
+            config,
+            ours: layout.line(mailbox.end, channel),
+            theirs: layout.line(mailbox.end.other(), channel),
+            ring: layout.ring(channel),
+            session: None,
+            key: Key::from_bits(0),
+            produced: 0,
+            consumed: 0,
+            served: None,
+            violation: None,
+            stats: SenderStats::default(),
+            not_sync: PhantomData,
+        }
+    }
+
+    /// Sends one message of at most [`Channel::max_len`] bytes, and says whether a doorbell is due for it.
+    ///
+    /// At most 2 loads, 1 store and the message's words; the first call of a session also stores 4 words and
+    /// one for each slot.
+    #[inline]
+    pub fn try_send(&mut self, message: &[u8]) -> Result<Notice, SendError> {
+        self.try_publish(message)?;
+        Ok(self.notice())
+    }
+
+    /// Sends one message without asking for a doorbell: follow a batch of these by one [`notice`](Self::notice).
+    ///
+    /// At most 1 load, 1 store and the message's words; the first call of a session as for [`try_send`](Self::try_send).
+    pub fn try_publish(&mut self, message: &[u8]) -> Result<(), SendError> {
+        let max = self.config.max_len();
+        let length = match u16::try_from(message.len()) {
+            Ok(length) if length <= max => length,
+            _ => return Err(SendError::TooLong { len: message.len(), max }),
+        };
+        self.ready()?;
+        let slots = u64::from(self.config.slots());
+        if self.in_flight() >= slots / 2 {
+            self.look_for_acknowledgement()?;
+            if self.in_flight() >= slots {
+                self.stats.full = self.stats.full.saturating_add(1);
+                return Err(SendError::Full);
+            }
+        }
+        let slot = self.slot(self.produced);
+        self.memory().copy_in(slot.saturating_add(HEADER), message);
+        let stamp = stamp(self.produced);
+        let Kind::Queuing = self.config.kind;
+        let header = Header { stamp, length, kind: 0, tag: self.key.tag() };
+        self.memory().publish(slot, header.to_word());
+        self.produced = self.produced.wrapping_add(1);
+        self.stats.sent = self.stats.sent.saturating_add(1);
+        Ok(())
+    }
+
+    /// Whether a doorbell is due for what was published since the last notice. At most 1 load.
+    pub fn notice(&mut self) -> Notice {
+        if self.session.is_none() || !self.mailbox.board.wants(self.channel) {
+            return Notice::NONE;
+        }
+        // SeqCst: the slots' stamps are visible before the wish is read. With the receiver's fence between its wish
+        // and its last look, one of the two sees the other, and no wake-up is lost between them.
+        fence(Ordering::SeqCst);
+        let wish = Keyed::from_word(self.memory().load(self.theirs.saturating_add(wire::WISH)));
+        let passed = (self.produced as u32).wrapping_sub(wish.count) < 1 << 31;
+        if wish.key != self.key || !passed || self.produced == 0 || self.served == Some(wish.count) {
+            return Notice::NONE;
+        }
+        let Some(peer) = self.mailbox.board.peer_id() else { return Notice::NONE };
+        self.served = Some(wish.count);
+        self.stats.notices = self.stats.notices.saturating_add(1);
+        Notice::due(peer, self.config.vector)
+    }
+
+    /// Messages sent and not yet known to be consumed.
+    pub const fn in_flight(&self) -> u64 {
+        self.produced.wrapping_sub(self.consumed)
+    }
+
+    /// The longest message, in bytes.
+    pub const fn max_len(&self) -> u16 {
+        self.config.max_len()
+    }
+
+    /// What this half has counted.
+    pub const fn stats(&self) -> SenderStats {
+        self.stats
+    }
+
+    /// Restarts the channel after a violation. Returns how many messages were unacknowledged: at most so many are lost.
+    ///
+    /// At most 4 stores, and one for each slot.
+    pub fn resync(&mut self) -> u64 {
+        let lost = self.in_flight();
+        self.violation = None;
+        if self.session.is_some() {
+            self.count_lost();
+            self.stats.resyncs = self.stats.resyncs.saturating_add(1);
+            self.start_ring(self.key.next_generation());
+        }
+        lost
+    }
+
+    /// Checks that this half may go on, and joins a session that is new to it.
+    #[inline]
+    fn ready(&mut self) -> Result<(), SendError> {
+        let Some(session) = self.mailbox.board.session() else {
+            return Err(match self.mailbox.board.closed() {
+                Closed::No => SendError::NotUp,
+                Closed::Here | Closed::There => SendError::Closed,
+            });
+        };
+        if self.session != Some(session) {
+            self.join(session)?;
+        }
+        match self.violation {
+            Some(violation) => Err(SendError::Violated(violation)),
+            None => Ok(()),
+        }
+    }
+
+    #[cold]
+    fn join(&mut self, session: Session) -> Result<(), SendError> {
+        let rejoins = self.session.is_some();
+        let lost_at_most = self.count_lost();
+        self.session = Some(session);
+        self.start_ring(session.key);
+        if !rejoins {
+            return Ok(());
+        }
+        self.stats.restarts = self.stats.restarts.saturating_add(1);
+        log!(warn, "mailbox: channel {=usize} joined a new session, lost at most {=u32}", self.channel, lost_at_most);
+        Err(SendError::PeerRestarted { lost_at_most })
+    }
+
+    fn count_lost(&mut self) -> u32 {
+        let lost = self.in_flight();
+        self.stats.lost_at_most = self.stats.lost_at_most.saturating_add(lost);
+        u32::try_from(lost).unwrap_or(u32::MAX)
+    }
+
+    /// Empties the ring and offers it under `key`.
+    fn start_ring(&mut self, key: Key) {
+        let memory = &self.mailbox.memory;
+        let ring = self.ours.saturating_add(wire::RING);
+        let after = self.ours.saturating_add(wire::RING_AFTER);
+        memory.publish(ring, 0);
+        memory.publish(after, 0);
+        // Release: a receiver that sees a header cleared below, or payload of a later message, and then looks at
+        // the ring's key does not find the old key any more.
+        fence(Ordering::Release);
+        for position in 0..u64::from(self.config.slots()) {
+            memory.store(self.slot(position), 0);
+        }
+        // Publish: whoever sees the key sees every header cleared.
+        memory.publish(after, u64::from(key.bits()));
+        memory.publish(ring, u64::from(key.bits()));
+        self.key = key;
+        self.produced = 0;
+        self.consumed = 0;
+        self.served = None;
+    }
+
+    /// Reads the receiver's acknowledgement once and believes it only if it can be true.
+    fn look_for_acknowledgement(&mut self) -> Result<(), SendError> {
+        let word = self.memory().load(self.theirs.saturating_add(wire::ACKNOWLEDGED));
+        let Keyed { count: found, key } = Keyed::from_word(word);
+        if key.is_later_generation_of(self.key) {
+            let lost_at_most = self.count_lost();
+            self.stats.resyncs = self.stats.resyncs.saturating_add(1);
+            self.start_ring(key);
+            return Err(SendError::PeerResynced { lost_at_most });
+        }
+        if key != self.key {
+            // Of an earlier session or generation: the receiver has not joined yet and has consumed nothing.
+            return Ok(());
+        }
+        let before = self.consumed as u32;
+        let newly = u64::from(found.wrapping_sub(before));
+        if newly > self.in_flight() {
+            let violation = PeerViolation::Acknowledged { found, before, sent: self.produced as u32 };
+            self.violation = Some(violation);
+            self.stats.violations = self.stats.violations.saturating_add(1);
+            log!(error, "mailbox: channel {=usize} violated, {}", self.channel, violation);
+            return Err(SendError::Violated(violation));
+        }
+        self.consumed = self.consumed.wrapping_add(newly);
+        Ok(())
+    }
+
+    fn slot(&self, position: u64) -> usize {
+        // Masked: `slots` is a power of two.
+        let index = position as usize & (self.config.slots() as usize).wrapping_sub(1);
+        self.ring.saturating_add(index.saturating_mul(self.config.stride()))
+    }
+
+    fn memory(&self) -> &M {
+        &self.mailbox.memory
+    }
+}
+
+/// The stamp of the message at a position.
+pub(super) const fn stamp(position: u64) -> u32 {
+    position.wrapping_add(1) as u32
+}
