@@ -171,13 +171,11 @@ fn after_a_restart_of_either_end_nothing_stale_arrives_and_the_loss_is_bounded()
             assert_eq!(receiver.try_recv(&mut buffer), Ok(Some(&[generation, 0][..])));
             // Five are in flight when one end dies.
             if restart_receiver {
-                drop((la, ca, receiver));
                 (la, ca) = a.attach(Attach::polled());
                 receiver = ca.receiver(0).unwrap();
                 assert_eq!(lb.poll(0), LinkState::PeerRestarted);
                 assert_eq!(lb.stats().peer_restarts, u32::from(generation) + 1);
             } else {
-                drop((lb, cb, sender));
                 (lb, cb) = b.attach(Attach::polled());
                 sender = cb.sender(0).unwrap();
                 assert_eq!(la.poll(0), LinkState::PeerRestarted);
@@ -197,7 +195,6 @@ fn epochs_differ_at_every_attach_even_without_a_seed_or_with_a_scribbled_section
         assert_ne!(epoch & 0xfff, 0);
         assert!(round > 255 || seen.insert(epoch), "epoch {epoch:#x} again");
         connect(&mut la, &mut lb);
-        drop(la);
         if round > 255 {
             // Somebody wipes our section: the peer's echo still keeps the new epoch's counter from the last one.
             spy.store(wire::link::EPOCH, 0);
@@ -344,7 +341,8 @@ fn violations_latch_count_once_leave_other_channels_alone_and_end_with_resync() 
     let snapshot = Snapshot::new(&spy, &CHANNELS);
     assert_eq!(snapshot.slot(0, 0).unwrap().stamp, 1);
     let slot = snapshot.channel(0).unwrap().slots_at + 128; // 8 + 100 bytes round up to 128.
-    let attacks: [(fn(&mut Header), fn(u64) -> PeerViolation); 4] = [
+    type Attack = (fn(&mut Header), fn(u64) -> PeerViolation);
+    let attacks: [Attack; 4] = [
         (|header| header.length = 101, |_| PeerViolation::Length { found: 101, max: 100 }),
         (|header| header.kind = 1, |_| PeerViolation::Kind { found: 1 }),
         (|header| header.stamp = 3, |found| PeerViolation::Header { expected_stamp: 2, found }),
@@ -425,7 +423,6 @@ fn close_is_idempotent_delivers_what_was_sent_and_allows_a_new_attach() {
     let mut buffer = [0; 100];
     assert_eq!(receiver.try_recv(&mut buffer), Ok(Some(&b"last words"[..])));
     assert_eq!(receiver.try_recv(&mut buffer), Err(RecvError::Closed));
-    drop((lb, cb, sender));
     let (mut lb, mut cb) = b.attach(Attach::polled());
     let mut sender = cb.sender(0).unwrap();
     connect(&mut la, &mut lb);

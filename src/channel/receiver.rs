@@ -176,11 +176,12 @@ impl<'a, M: Memory> Receiver<'a, M> {
         let expected_stamp = stamp(self.consumed);
         let is_next = header.stamp == expected_stamp && header.tag == self.key.tag();
         let mut length = None;
-        if is_next && header.length <= self.config.max_len() {
-            if let Some(bytes) = buffer.get_mut(..usize::from(header.length)) {
-                self.memory().copy_out(slot.saturating_add(HEADER), bytes);
-                length = Some(usize::from(header.length));
-            }
+        if is_next
+            && header.length <= self.config.max_len()
+            && let Some(bytes) = buffer.get_mut(..usize::from(header.length))
+        {
+            self.memory().copy_out(slot.saturating_add(HEADER), bytes);
+            length = Some(usize::from(header.length));
         }
         // Acquire: the payload is read before the key. If the sender has meanwhile emptied the ring, for a new
         // session or a resync, this look finds its key gone and the payload is dropped.
