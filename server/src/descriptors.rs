@@ -15,3 +15,18 @@ pub(crate) fn raise_to_hard_limit() {
         let _refused = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
     }
 }
+
+/// Raises the limit to at least `needed`, beyond the hard limit where we may (CAP_SYS_RESOURCE). Whether it is
+/// that high now.
+pub(crate) fn ensure(needed: u64) -> bool {
+    raise_to_hard_limit();
+    limit() >= needed || {
+        let wanted = Rlimit { current: Some(needed), maximum: Some(needed) };
+        setrlimit(Resource::Nofile, wanted).is_ok()
+    }
+}
+
+/// Doubles the limit, where we may. False when it stays as it is.
+pub(crate) fn raise_further() -> bool {
+    ensure(limit().saturating_mul(2))
+}

@@ -33,7 +33,6 @@ pub const MESSAGE_LEN: usize = 8;
 /// # Errors
 /// `AGAIN` while the socket's buffer is full, `TOOMANYREFS` while the kernel holds too many descriptors in flight
 /// for this user, anything else when the connection is lost. Nothing was sent in any of these cases.
-#[expect(dead_code, reason = "the server comes next")]
 pub(crate) fn send(socket: BorrowedFd<'_>, value: i64, descriptor: Option<BorrowedFd<'_>>) -> Result<(), Errno> {
     let bytes = value.to_le_bytes();
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];

@@ -238,6 +238,7 @@ mod tests {
 
     /// Stands for a descriptor.
     type Fake = u32;
+    type Message = (i64, Option<Fake>);
 
     fn say(session: &mut Session<Fake>, value: i64, descriptor: Option<Fake>) -> Result<Option<News>, Violation> {
         session.push(&value.to_le_bytes(), descriptor)
@@ -295,7 +296,7 @@ mod tests {
 
     #[test]
     fn each_violation_carries_the_value_and_latches() {
-        let cases: [(&[(i64, Option<Fake>)], Violation); 9] = [
+        let cases: [(&[Message], Violation); 9] = [
             (&[(1, None)], Violation::Version(1)),
             (&[(0, Some(1))], Violation::UnexpectedDescriptor(0)),
             (&[(0, None), (65536, None)], Violation::Id(65536)),
