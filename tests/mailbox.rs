@@ -227,6 +227,20 @@ fn stale_or_garbage_memory_is_the_normal_case() {
 }
 
 #[test]
+fn a_dead_peers_section_left_in_memory_never_brings_the_link_up() {
+    let (mut a, mut b, _) = pair();
+    for _ in 0..3 {
+        let ((mut la, _), (mut lb, _)) = (a.attach(Attach::polled()), b.attach(Attach::polled()));
+        connect(&mut la, &mut lb);
+        let (mut la, mut ca) = a.attach(Attach::polled());
+        for _ in 0..10 {
+            assert_eq!(la.poll(0), LinkState::Waiting);
+        }
+        assert_eq!(ca.sender(1).unwrap().try_send(b"x"), Err(SendError::NotUp));
+    }
+}
+
+#[test]
 fn ends_of_different_configuration_are_incompatible_and_say_both_digests() {
     let (first, second) = loop_back(1 << 16).unwrap();
     let other = [CHANNELS[0], CHANNELS[1], Channel::queuing(End::Second, 4, 9)];
