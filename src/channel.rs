@@ -1,4 +1,23 @@
-//! The mailbox protocol.
+//! The mailbox: bounded message channels between two ends that distrust each other, over one window of shared memory.
+//!
+//! Both ends name the same [`Channel`]s and say which [`End`] they are; nothing in shared memory ever tells them where or how
+//! large anything is. [`Mailbox::attach`] publishes a new epoch and gives the [`Link`] and the halves:
+//!
+//! - [`Link::poll`], every cycle: is the peer there, is it the same as before, do we agree? No doorbell is needed for it.
+//! - [`Sender::try_send`] never touches the device. It answers with a [`Notice`]: ring it, or ignore it if the peer polls.
+//! - [`Receiver::try_recv`] for a loop that polls; [`Receiver::recv`] spins, arms, sleeps on a [`Wait`](crate::notify::Wait) for a bounded time.
+//!
+//! A peer that restarts is reported once by each half ([`SendError::PeerRestarted`], [`RecvError::PeerRestarted`]), and nothing of its
+//! earlier life is ever delivered. A peer that writes what no honest one can closes that channel ([`PeerViolation`]) until `resync`;
+//! other channels go on.
+//!
+//! Every call makes at most the number of shared-memory accesses that its documentation gives, whatever the memory
+//! contains, and reads each word at most once. The halves are `Send` and follow the link through private atomics, so that they may live on other cores.
+//!
+//! A deadlock one can write: waiting in [`Receiver::recv`] for an answer to a message whose [`Notice`] was ignored although the peer
+//! sleeps. It ends with the peer's poll period.
+//!
+//! The words are written down in `docs/wire-format.md`, for peers in other languages.
 
 mod board;
 mod config;

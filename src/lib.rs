@@ -1,4 +1,25 @@
-#![doc = "Driver and mailbox for the ivshmem PCI device."]
+//! Driver and mailbox for the ivshmem PCI device, for real-time partitions beside a general-purpose VM.
+//!
+//! From bottom to top:
+//!
+//! | module | does |
+//! |---|---|
+//! | [`pci`] | finds functions in configuration space, by port I/O or ECAM, and reads their BARs |
+//! | [`mmio`] | maps physical addresses, with a caching attribute |
+//! | [`device`] | opens the ivshmem function: its memory, its id, its doorbell |
+//! | [`msix`] | sets up its interrupts |
+//! | [`interrupt`] | takes them on x86_64: entry stubs, local APIC, one event for each vector |
+//! | [`memory`] | the only place that touches inter-VM memory |
+//! | [`notify`] | the traits between a channel and whatever rings and wakes |
+//! | [`channel`] | the mailbox: start reading here, and with the README's example |
+//!
+//! `channel`, `memory` and `notify` know nothing of hardware: a Linux peer compiles the same code.
+//!
+//! Features: `defmt` logs discovery, state changes and errors and implements `defmt::Format` on public types;
+//! `fake` (needs `std`, on Unix) adds stand-ins for configuration space, device and memory, for tests.
+//!
+//! Nothing allocates, and nothing that a device or a peer does makes it panic. The minimum supported Rust version is
+//! 1.95, the oldest that the tests run on.
 #![no_std]
 #![cfg_attr(
     not(test),
@@ -35,3 +56,7 @@ pub mod mmio;
 pub mod msix;
 pub mod notify;
 pub mod pci;
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
