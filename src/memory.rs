@@ -44,6 +44,38 @@ pub trait Memory {
     fn copy_in(&self, offset: usize, bytes: &[u8]);
 }
 
+impl<M: Memory + ?Sized> Memory for &M {
+    #[inline]
+    fn len(&self) -> usize {
+        (**self).len()
+    }
+
+    #[inline]
+    fn load(&self, offset: usize) -> u64 {
+        (**self).load(offset)
+    }
+
+    #[inline]
+    fn store(&self, offset: usize, value: u64) {
+        (**self).store(offset, value);
+    }
+
+    #[inline]
+    fn publish(&self, offset: usize, value: u64) {
+        (**self).publish(offset, value);
+    }
+
+    #[inline]
+    fn copy_out(&self, offset: usize, bytes: &mut [u8]) {
+        (**self).copy_out(offset, bytes);
+    }
+
+    #[inline]
+    fn copy_in(&self, offset: usize, bytes: &[u8]) {
+        (**self).copy_in(offset, bytes);
+    }
+}
+
 /// A window of inter-VM memory (BAR2, or a mapping of the same file on a host).
 ///
 /// Exclusive in the sense of its section: whoever holds it is the only writer, on this side, of what it writes.
