@@ -12,6 +12,8 @@ mod capability;
 mod ecam;
 mod header;
 mod mcfg;
+#[cfg(test)]
+mod physical;
 #[cfg(target_arch = "x86_64")]
 mod port_io;
 mod walk;

@@ -89,6 +89,21 @@ impl core::error::Error for AutoError {}
 /// - What [`Mcfg::find`] and [`PortIo::new`](super::PortIo::new) ask for.
 /// - ECAM is where the firmware says.
 pub unsafe fn auto<M: Mapper + ?Sized>(rsdp: Option<u64>, mapper: &mut M) -> Result<Access, AutoError> {
+    // SAFETY: the caller promised what `PortIo::new` asks for.
+    let ports = || unsafe { ports() };
+    // SAFETY: the caller promised what `choose` asks for.
+    unsafe { choose(rsdp, mapper, ports) }
+}
+
+/// [`auto`] with any way of looking for the ports.
+///
+/// # Safety
+/// As for [`Mcfg::find`], and ECAM is where the firmware says.
+unsafe fn choose<M: Mapper + ?Sized>(
+    rsdp: Option<u64>,
+    mapper: &mut M,
+    ports: impl FnOnce() -> Option<Access>,
+) -> Result<Access, AutoError> {
     // SAFETY: the caller promised what `find` asks for.
     let mcfg = unsafe { Mcfg::find(rsdp, mapper) };
     let missing = match mcfg {
@@ -100,10 +115,8 @@ pub unsafe fn auto<M: Mapper + ?Sized>(rsdp: Option<u64>, mapper: &mut M) -> Res
         },
         Err(error) => AutoError::Mcfg(error),
     };
-    // SAFETY: the caller promised what `PortIo::new` asks for.
-    let ports = unsafe { ports() };
-    log!(info, "PCI configuration space: no ECAM: {}", missing);
-    ports.ok_or(missing)
+    log!(warn, "PCI configuration space: no ECAM: {}", missing);
+    ports().ok_or(missing)
 }
 
 /// The ports, where the machine has them.
@@ -125,3 +138,6 @@ unsafe fn ports() -> Option<Access> {
 unsafe fn ports() -> Option<Access> {
     None
 }
+
+#[cfg(test)]
+mod tests;

@@ -176,3 +176,6 @@ impl Registers {
 fn register(index: u8) -> u16 {
     FIRST.saturating_add(u16::from(index).saturating_mul(4))
 }
+
+#[cfg(test)]
+mod tests;

@@ -161,3 +161,6 @@ impl<A: ConfigAccess + ?Sized> Iterator for Capabilities<'_, A> {
 }
 
 impl<A: ConfigAccess + ?Sized> FusedIterator for Capabilities<'_, A> {}
+
+#[cfg(test)]
+mod tests;

@@ -174,3 +174,6 @@ impl defmt::Format for Ecam {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -164,3 +164,6 @@ pub(super) const fn halves(value: u32) -> (u16, u16) {
     let [a, b, c, d] = value.to_le_bytes();
     (u16::from_le_bytes([a, b]), u16::from_le_bytes([c, d]))
 }
+
+#[cfg(test)]
+mod tests;

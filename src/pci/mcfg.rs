@@ -150,3 +150,6 @@ fn parse(mcfg: &Table) -> Result<Vec<Allocation, MAX_ALLOCATIONS>, McfgError> {
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests;

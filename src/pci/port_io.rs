@@ -115,3 +115,6 @@ fn write16(ports: &mut impl Ports, address: Address, offset: u16, value: u16) {
         ports.write16(DATA | offset & 2, value);
     }
 }
+
+#[cfg(test)]
+mod tests;

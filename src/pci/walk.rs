@@ -91,3 +91,6 @@ impl<A: ConfigAccess + ?Sized> Iterator for Functions<'_, A> {
 }
 
 impl<A: ConfigAccess + ?Sized> core::iter::FusedIterator for Functions<'_, A> {}
+
+#[cfg(test)]
+mod tests;
