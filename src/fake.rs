@@ -1,4 +1,5 @@
-//! Stand-ins for hardware and peers, for tests of code that uses this crate.
+//! Stand-ins for hardware and peers, for tests of code that uses this crate. They use `std`.
 
 pub mod config;
 pub mod memory;
+pub mod registers;

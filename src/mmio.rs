@@ -1,9 +1,20 @@
 //! Physical addresses to pointers, with a caching attribute, and aligned 32-bit register access.
 
+use core::fmt;
 use core::ptr::NonNull;
 
+mod offset;
+#[cfg(target_arch = "x86_64")]
+mod page_table;
 mod region;
+
+pub use offset::OffsetMapper;
+#[cfg(target_arch = "x86_64")]
+pub use page_table::{PageSize, PageTableMapper, PageTableOptions, Placement};
 pub use region::{AccessError, Region};
+
+/// The first physical address that no x86_64 CPU can form (Intel SDM vol. 3, 4.1.4: MAXPHYADDR is at most 52).
+const PHYSICAL_END: u64 = 1 << 52;
 
 /// How the CPU may cache a mapping.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,10 +35,20 @@ pub enum Caching {
 pub unsafe trait Mapper {
     /// Maps `length` bytes from physical address `physical`, neither needing any alignment.
     ///
+    /// The pointer has the same offset within a 4 KiB page as `physical`.
+    ///
     /// # Safety
     /// The caller promises that the range is device registers or inter-VM memory that nothing else in this
     /// image uses as ordinary memory.
     unsafe fn map(&mut self, physical: u64, length: u64, caching: Caching) -> Result<NonNull<u8>, MapError>;
+}
+
+// SAFETY: every promise is kept by the mapper behind the reference.
+unsafe impl<T: Mapper + ?Sized> Mapper for &mut T {
+    unsafe fn map(&mut self, physical: u64, length: u64, caching: Caching) -> Result<NonNull<u8>, MapError> {
+        // SAFETY: the caller's promise is passed on unchanged.
+        unsafe { (**self).map(physical, length, caching) }
+    }
 }
 
 /// Why a physical range could not be mapped.
@@ -56,9 +77,39 @@ pub enum MapError {
         /// Bytes that were asked for.
         length: u64,
     },
-    /// The virtual page is mapped to something else already.
+    /// The virtual page is mapped to something else already, or with other caching.
     AlreadyMapped {
         /// The virtual address.
         virtual_address: u64,
     },
+}
+
+impl fmt::Display for MapError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::InvalidRange { physical, length } => {
+                write!(f, "{length} bytes at physical {physical:#x} are no range of physical addresses")
+            }
+            Self::Unreachable { physical, length } => {
+                write!(f, "{length} bytes at physical {physical:#x} are out of the mapper's reach")
+            }
+            Self::OutOfFrames => f.write_str("no frame was left for a page table"),
+            Self::OutOfAddressSpace { length } => {
+                write!(f, "no virtual address space was left for {length} bytes")
+            }
+            Self::AlreadyMapped { virtual_address } => {
+                write!(f, "the page at virtual {virtual_address:#x} is mapped to something else, or with other caching")
+            }
+        }
+    }
+}
+
+impl core::error::Error for MapError {}
+
+/// The first address after a range of physical memory, if the range is one.
+fn physical_end(physical: u64, length: u64) -> Result<u64, MapError> {
+    match physical.checked_add(length) {
+        Some(end) if length > 0 && end <= PHYSICAL_END => Ok(end),
+        _ => Err(MapError::InvalidRange { physical, length }),
+    }
 }

@@ -1,13 +1,15 @@
 //! A mapped register window: aligned 32-bit accesses, nothing else.
 
+use core::fmt;
 use core::ptr::NonNull;
 use volatile::VolatilePtr;
 
 /// Registers of a device, mapped uncached.
 ///
 /// Only aligned 32-bit accesses exist: other sizes ring wrong doorbells on QEMU, are ignored by ACRN and crash
-/// Cloud Hypervisor (hardware-facts: QEMU `hw/misc/ivshmem-pci.c`, ACRN `hypervisor/dm/vpci/ivshmem.c`).
-#[derive(Debug)]
+/// Cloud Hypervisor (QEMU `hw/misc/ivshmem-pci.c`, ACRN `hypervisor/dm/vpci/ivshmem.c`).
+/// A clone is another handle to the same registers.
+#[derive(Clone, Debug)]
 pub struct Region {
     base: NonNull<u8>,
     length: usize,
@@ -22,6 +24,15 @@ pub struct AccessError {
     /// Bytes in the region.
     pub length: usize,
 }
+
+impl fmt::Display for AccessError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { offset, length } = self;
+        write!(f, "offset {offset:#x} is no 32-bit register of a region of {length:#x} bytes")
+    }
+}
+
+impl core::error::Error for AccessError {}
 
 // SAFETY: the region is a device's registers, reachable from every CPU; each access is one volatile 32-bit
 // cycle through a raw pointer, so no Rust reference or ownership is tied to a thread.
@@ -49,12 +60,22 @@ impl Region {
 
     /// Reads the register at byte `offset`: one 32-bit cycle.
     pub fn read32(&self, offset: usize) -> Result<u32, AccessError> {
-        Ok(self.register(offset)?.read())
+        let register = self.register(offset)?;
+        #[cfg(any(test, feature = "fake"))]
+        if let Some(value) = crate::fake::registers::read32(register.as_raw_ptr().addr().get()) {
+            return Ok(value);
+        }
+        Ok(register.read())
     }
 
     /// Writes the register at byte `offset`: one 32-bit cycle.
     pub fn write32(&self, offset: usize, value: u32) -> Result<(), AccessError> {
-        self.register(offset)?.write(value);
+        let register = self.register(offset)?;
+        #[cfg(any(test, feature = "fake"))]
+        if crate::fake::registers::write32(register.as_raw_ptr().addr().get(), value) {
+            return Ok(());
+        }
+        register.write(value);
         Ok(())
     }
 

@@ -1,0 +1,112 @@
+//! Why a device cannot be opened.
+
+use crate::mmio::MapError;
+use crate::pci::{Address, BarError, CapabilityError};
+use core::fmt;
+
+/// Why a device cannot be opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
+pub enum OpenError {
+    /// No device fits the selector.
+    NotFound {
+        /// ivshmem devices that were seen.
+        seen: usize,
+    },
+    /// Nothing is at the address.
+    Absent(Address),
+    /// The function is another device.
+    NotIvshmem {
+        /// Vendor ID.
+        vendor: u16,
+        /// Device ID.
+        device: u16,
+    },
+    /// The header is that of a bridge.
+    HeaderType(u8),
+    /// A class other than memory (05h): kvmtool's device, whose registers are I/O ports.
+    Class(u32),
+    /// A BAR cannot be used.
+    Bar(BarError),
+    /// The capability list is broken.
+    Capability(CapabilityError),
+    /// IVPosition is no id: a device of revision 0 whose server did not answer within the bound.
+    Id {
+        /// What it reads.
+        value: u32,
+        /// Reads after which it was given up.
+        reads: u32,
+    },
+    /// The memory is larger than the address space.
+    MemoryTooLarge(u64),
+    /// The device could not be mapped.
+    Map(MapError),
+    /// The function no longer answers in configuration space: it was unplugged.
+    DeviceGone,
+}
+
+impl fmt::Display for OpenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotFound { seen } => write!(f, "none of {seen} ivshmem devices is the one selected"),
+            Self::Absent(address) => write!(f, "nothing is at {address}"),
+            Self::NotIvshmem { vendor, device } => {
+                write!(f, "{vendor:04x}:{device:04x} is no ivshmem device of version 1 (1af4:1110)")
+            }
+            Self::HeaderType(layout) => write!(f, "PCI header layout {layout:#x} is not a device's"),
+            Self::Class(class) => write!(f, "class {class:#08x} is not that of memory (05)"),
+            Self::Bar(error) => error.fmt(f),
+            Self::Capability(error) => error.fmt(f),
+            Self::Id { value, reads } => write!(f, "IVPosition is {value:#x} after {reads} reads, and no id"),
+            Self::MemoryTooLarge(size) => write!(f, "{size} bytes of memory do not fit the address space"),
+            Self::Map(error) => error.fmt(f),
+            Self::DeviceGone => DeviceGone.fmt(f),
+        }
+    }
+}
+
+impl core::error::Error for OpenError {}
+
+impl From<BarError> for OpenError {
+    fn from(error: BarError) -> Self {
+        match error {
+            BarError::NoFunction => Self::DeviceGone,
+            error => Self::Bar(error),
+        }
+    }
+}
+
+impl From<CapabilityError> for OpenError {
+    fn from(error: CapabilityError) -> Self {
+        match error {
+            CapabilityError::NoFunction => Self::DeviceGone,
+            error => Self::Capability(error),
+        }
+    }
+}
+
+impl From<MapError> for OpenError {
+    fn from(error: MapError) -> Self {
+        Self::Map(error)
+    }
+}
+
+impl From<DeviceGone> for OpenError {
+    fn from(_: DeviceGone) -> Self {
+        Self::DeviceGone
+    }
+}
+
+/// The function no longer answers in configuration space, or no longer as an ivshmem device: it was unplugged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct DeviceGone;
+
+impl fmt::Display for DeviceGone {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the device is gone")
+    }
+}
+
+impl core::error::Error for DeviceGone {}

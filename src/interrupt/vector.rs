@@ -1,0 +1,158 @@
+//! The record of each IDT vector.
+
+use crate::notify::Event;
+use atomic_waker::AtomicWaker;
+use core::fmt;
+use core::sync::atomic::{AtomicU32, Ordering};
+use core::task::Waker;
+
+/// How often an IDT vector fired, and whom to wake.
+///
+/// Written by the handler and read by tasks without a lock: a handler that interrupts a registration on the same CPU does not
+/// wait for it, and the registration then wakes its own waker.
+pub struct Vector {
+    count: AtomicU32,
+    waker: AtomicWaker,
+}
+
+static VECTORS: [Vector; 256] = [const { Vector::new() }; 256];
+
+/// The record of an IDT vector.
+///
+/// Vectors 0 to 31 are the CPU's exceptions and never fire here.
+pub fn event(vector: u8) -> &'static Vector {
+    let [first, ..] = &VECTORS;
+    // A u8 is always inside; the alternative only spares a panic path.
+    VECTORS.get(usize::from(vector)).unwrap_or(first)
+}
+
+/// Records that an IDT vector fired and wakes its waker. Does not end the interrupt: that is the caller's.
+///
+/// For the handler of an RTOS that has its own table; the stubs of [`install`](super::install) call it themselves. Runs the
+/// waker's `wake`, which must be fit for a handler.
+pub fn on_interrupt(vector: u8) {
+    event(vector).fire();
+}
+
+impl Vector {
+    const fn new() -> Self {
+        Self { count: AtomicU32::new(0), waker: AtomicWaker::new() }
+    }
+
+    fn fire(&self) {
+        // Release, and before the wake: a task that is woken, or that registered too late to be, sees this count.
+        self.count.fetch_add(1, Ordering::Release);
+        self.waker.wake();
+    }
+}
+
+impl Event for Vector {
+    fn count(&self) -> u32 {
+        // Acquire: looks at the memory that follow are not moved before the look at the count.
+        self.count.load(Ordering::Acquire)
+    }
+
+    fn register(&self, waker: &Waker) {
+        self.waker.register(waker);
+    }
+}
+
+impl fmt::Debug for Vector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Vector").field("count", &self.count()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(feature = "defmt")]
+impl defmt::Format for Vector {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        defmt::write!(f, "Vector {{ count: {=u32} }}", self.count());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+    use std::sync::atomic::AtomicUsize;
+    use std::task::Wake;
+
+    #[derive(Default)]
+    struct Wakes(AtomicUsize);
+
+    impl Wake for Wakes {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    #[test]
+    fn each_vector_counts_for_itself() {
+        let before = [event(200).count(), event(201).count()];
+        on_interrupt(200);
+        on_interrupt(200);
+        assert_eq!(event(200).count(), before[0].wrapping_add(2));
+        assert_eq!(event(201).count(), before[1]);
+        assert!(core::ptr::eq(event(255), &raw const VECTORS[255]));
+    }
+
+    #[test]
+    fn a_registered_waker_wakes_once() {
+        let wakes = Arc::new(Wakes::default());
+        let vector = Vector::new();
+        vector.register(&wakes.clone().into());
+        vector.fire();
+        vector.fire();
+        assert_eq!(wakes.0.load(Ordering::SeqCst), 1);
+        assert_eq!(vector.count(), 2);
+    }
+
+    #[test]
+    fn a_later_waker_replaces_an_earlier_one() {
+        let (first, second) = (Arc::new(Wakes::default()), Arc::new(Wakes::default()));
+        let vector = Vector::new();
+        vector.register(&first.clone().into());
+        vector.register(&second.clone().into());
+        vector.fire();
+        assert_eq!((first.0.load(Ordering::SeqCst), second.0.load(Ordering::SeqCst)), (0, 1));
+    }
+
+    #[test]
+    fn no_wake_up_is_lost_between_registering_and_looking() {
+        // A handler on another CPU fires while a task registers and looks: whichever comes first, the task either sees
+        // the count or is woken. Blocking on the waker itself would hang if one were lost.
+        const ROUNDS: u32 = 20_000;
+        struct Unpark(std::thread::Thread, AtomicUsize);
+        impl Wake for Unpark {
+            fn wake(self: Arc<Self>) {
+                self.1.store(1, Ordering::SeqCst);
+                self.0.unpark();
+            }
+        }
+        let vector = Arc::new(Vector::new());
+        let turn = Arc::new(AtomicU32::new(0));
+        let handler = std::thread::spawn({
+            let (vector, turn) = (vector.clone(), turn.clone());
+            move || {
+                for round in 1..=ROUNDS {
+                    while turn.load(Ordering::SeqCst) < round {
+                        std::thread::yield_now();
+                    }
+                    vector.fire();
+                }
+            }
+        });
+        for round in 1..=ROUNDS {
+            turn.store(round, Ordering::SeqCst);
+            let unpark = Arc::new(Unpark(std::thread::current(), AtomicUsize::new(0)));
+            vector.register(&unpark.clone().into());
+            if vector.count() != round {
+                while unpark.1.load(Ordering::SeqCst) == 0 {
+                    std::thread::park();
+                }
+            }
+            assert_eq!(vector.count(), round);
+        }
+        handler.join().unwrap();
+    }
+}
