@@ -3,7 +3,7 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
-use rustix::fs::{CWD, FileType, Mode, RenameFlags, Stat, chmod, fchmod, lstat, renameat_with, unlink};
+use rustix::fs::{FileType, FlockOperation, Mode, OFlags, chmod, fchmod, flock, fstat, lstat, open, unlink};
 use rustix::io::Errno;
 use rustix::net::{
     AddressFamily, SocketAddrUnix, SocketFlags, SocketType, accept_with, bind, connect, listen, socket_with,
@@ -47,16 +47,20 @@ impl Listener {
         // Linux makes the name with the socket's own mode less the umask: it is never wider than asked for.
         fchmod(&socket, mode).map_err(system(action()))?;
 
-        match bind(&socket, &address) {
+        let _takeover = match bind(&socket, &address) {
             Err(Errno::ADDRINUSE) => {
-                remove_stale(path, &address)?;
+                let takeover = Takeover::of_stale(path, &address)?;
                 match bind(&socket, &address) {
                     Err(Errno::ADDRINUSE) => return Err(Error::SocketInUse(path.to_path_buf())),
                     outcome => outcome.map_err(system(action()))?,
                 }
+                Some(takeover)
             }
-            outcome => outcome.map_err(system(action()))?,
-        }
+            outcome => {
+                outcome.map_err(system(action()))?;
+                None
+            }
+        };
         let made = Made::new(path)?;
         // What the umask took away. Nobody can connect yet.
         chmod(path, mode).map_err(system(action()))?;
@@ -74,11 +78,56 @@ impl Listener {
     }
 }
 
-/// Removes the socket that a dead server left at `path`, and nothing else.
-fn remove_stale(path: &Path, address: &SocketAddrUnix) -> Result<(), Error> {
+/// The right to take over what a dead server left: of several servers that find the same stale socket, one at a time
+/// looks, removes and makes its own, so that none removes another's fresh one. A lock on a file beside the socket, which
+/// is there only as long as this lives.
+struct Takeover {
+    // In this order: the name goes while the lock is still held.
+    _name: Made,
+    _lock: OwnedFd,
+}
+
+impl Takeover {
+    /// Removes the socket that a dead server left at `path`, and nothing else.
+    fn of_stale(path: &Path, address: &SocketAddrUnix) -> Result<Self, Error> {
+        // Before a lock is made beside something that is not ours.
+        check_stale(path, address)?;
+        let in_use = || Error::SocketInUse(path.to_path_buf());
+        let takeover = Self::lock(path)?.ok_or_else(in_use)?;
+        // Since then a rival may have come and gone through the same.
+        if check_stale(path, address)? {
+            unlink(path).map_err(system(format!("remove stale socket {}", path.display())))?;
+        }
+        Ok(takeover)
+    }
+
+    /// `None` when another server is at it.
+    fn lock(path: &Path) -> Result<Option<Self>, Error> {
+        let mut name = path.as_os_str().to_owned();
+        name.push(".lock");
+        let action = || format!("make {}", Path::new(&name).display());
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let lock = open(Path::new(&name), flags, Mode::RUSR | Mode::WUSR).map_err(system(action()))?;
+        match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+            Err(Errno::WOULDBLOCK) => return Ok(None),
+            outcome => outcome.map_err(system(action()))?,
+        }
+        // A rival that was done may have removed the name between our opening and our locking it: then this is no
+        // longer the lock that the next one would find.
+        let ours = fstat(&lock).map_err(system(action()))?;
+        match lstat(Path::new(&name)) {
+            Ok(named) if (named.st_dev, named.st_ino) == (ours.st_dev, ours.st_ino) => {}
+            _ => return Ok(None),
+        }
+        Ok(Some(Self { _name: Made::new(&name)?, _lock: lock }))
+    }
+}
+
+/// Whether there is a stale socket; if not, there is nothing. Anything else is an error.
+fn check_stale(path: &Path, address: &SocketAddrUnix) -> Result<bool, Error> {
     let action = || format!("look at {}", path.display());
     let stat = match lstat(path) {
-        Err(Errno::NOENT) => return Ok(()),
+        Err(Errno::NOENT) => return Ok(false),
         outcome => outcome.map_err(system(action()))?,
     };
     if FileType::from_raw_mode(stat.st_mode) != FileType::Socket {
@@ -90,29 +139,9 @@ fn remove_stale(path: &Path, address: &SocketAddrUnix) -> Result<(), Error> {
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let probe = socket_with(AddressFamily::UNIX, SocketType::DGRAM, flags, None).map_err(system("make a socket"))?;
     match connect(&probe, address) {
-        Err(Errno::CONNREFUSED) => take_away(path, &stat),
-        Err(Errno::NOENT) => Ok(()),
+        Err(Errno::CONNREFUSED) => Ok(true),
+        Err(Errno::NOENT) => Ok(false),
         Ok(()) | Err(Errno::PROTOTYPE) => Err(Error::SocketInUse(path.to_path_buf())),
         Err(error) => Err(system(action())(error)),
     }
-}
-
-/// Removes `path` if it still is `stale`. Another server may have removed it and made its own since we looked; so it is
-/// moved aside first, where only we know it, looked at again, and put back if it is not the one.
-fn take_away(path: &Path, stale: &Stat) -> Result<(), Error> {
-    let action = || format!("remove stale socket {}", path.display());
-    let mut aside = path.as_os_str().to_owned();
-    aside.push(format!(".stale-{}", rustix::process::getpid()));
-    let aside = Path::new(&aside);
-    match renameat_with(CWD, path, CWD, aside, RenameFlags::NOREPLACE) {
-        Err(Errno::NOENT) => return Ok(()),
-        outcome => outcome.map_err(system(action()))?,
-    }
-    let found = lstat(aside).map_err(system(action()))?;
-    if (found.st_dev, found.st_ino) == (stale.st_dev, stale.st_ino) {
-        return unlink(aside).map_err(system(action()));
-    }
-    renameat_with(CWD, aside, CWD, path, RenameFlags::NOREPLACE)
-        .map_err(system(format!("put back {}", path.display())))?;
-    Err(Error::SocketInUse(path.to_path_buf()))
 }

@@ -50,7 +50,9 @@ pub(crate) enum Flush {
 #[derive(Debug)]
 pub(crate) struct Outbox {
     entries: VecDeque<Entry>,
-    bound: usize,
+    /// How many of the first entries are still of the greeting.
+    greeting: usize,
+    backlog: usize,
 }
 
 impl Outbox {
@@ -66,8 +68,7 @@ impl Outbox {
         let mut entries = VecDeque::from([Entry::Plain(VERSION), Entry::Plain(id.into()), Entry::Memory]);
         entries.extend(others.map(arrival));
         entries.push_back(arrival((id, vectors)));
-        let bound = entries.len().saturating_add(backlog);
-        Self { entries, bound }
+        Self { greeting: entries.len(), entries, backlog }
     }
 
     /// Another peer came.
@@ -78,10 +79,12 @@ impl Outbox {
     /// A peer left. What the client was not told of its arrival yet, it will not be: this bounds the descriptors that a
     /// client that does not read keeps open to those of the peers that live.
     pub fn departure(&mut self, peer: u16) {
-        let waiting =
-            self.entries.iter().position(|entry| matches!(entry, Entry::Arrival { peer: other, .. } if *other == peer));
-        let unseen = waiting
-            .and_then(|place| self.entries.remove(place))
+        let of_peer = |entry: &Entry| matches!(entry, Entry::Arrival { peer: other, .. } if *other == peer);
+        let unseen = self
+            .entries
+            .iter()
+            .position(of_peer)
+            .and_then(|place| self.remove(place))
             .is_some_and(|entry| matches!(entry, Entry::Arrival { next: 0, .. }));
         if !unseen {
             self.entries.push_back(Entry::Plain(peer.into()));
@@ -90,7 +93,14 @@ impl Outbox {
 
     /// Whether more waits than a client may leave unread.
     pub fn is_overrun(&self) -> bool {
-        self.entries.len() > self.bound
+        self.entries.len() - self.greeting > self.backlog
+    }
+
+    fn remove(&mut self, place: usize) -> Option<Entry> {
+        if place < self.greeting {
+            self.greeting -= 1;
+        }
+        self.entries.remove(place)
     }
 
     /// Whether nothing waits.
@@ -118,7 +128,7 @@ impl Outbox {
             };
             match outcome {
                 Ok(()) if done => {
-                    self.entries.pop_front();
+                    self.remove(0);
                 }
                 Ok(()) | Err(Errno::INTR) => {}
                 Err(Errno::AGAIN) => return Flush::Full,
