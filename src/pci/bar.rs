@@ -162,12 +162,12 @@ impl Registers {
         })
     }
 
-    /// [`BarError::Overlap`] if another assigned memory BAR of this function begins inside `range`.
+    /// [`BarError::Overlap`] if another memory BAR of this function begins inside `range`, which does not begin at 0, where
+    /// those that are not assigned seem to be.
     fn check_others(&self, range: BarRange) -> Result<(), BarError> {
         self.starts()
             .filter(|start| *start != range.index)
             .filter_map(|start| self.decode(start).ok())
-            .filter(|other| other.address != 0)
             .try_for_each(|other| range.disjoint(BarRange { index: other.index, address: other.address, size: 1 }))
     }
 }

@@ -38,6 +38,14 @@ fn decodes_32_and_64_bit_memory() {
 }
 
 #[test]
+fn an_upper_half_that_looks_like_a_64_bit_register_takes_up_no_further_one() {
+    // 16 GiB, where SeaBIOS puts them.
+    let function = Function::new(1, 2).memory64(2, 0x4_0000_0000, 1 << 34, true).memory32(4, 0xFE00_0000, 4096);
+    assert_eq!(decode(function.clone(), 4).map(|bar| bar.address), Ok(0xFE00_0000));
+    assert_eq!(decode(function, 3), Err(BarError::UpperHalf { index: 3 }));
+}
+
+#[test]
 fn an_unassigned_bar_is_an_error_even_with_memory_decode_on() {
     let hot_plugged = Function::ivshmem_plain(1 << 20).command(3);
     assert_eq!(decode(hot_plugged.clone(), 0), Err(BarError::Unassigned { index: 0, value: 0 }));
