@@ -222,3 +222,58 @@ impl Memory for SharedMemory {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fake::memory::loop_back;
+    use proptest::prelude::*;
+    use std::vec;
+
+    #[test]
+    fn a_window_lies_inside_and_on_whole_words() {
+        let (memory, _) = loop_back(4096).unwrap();
+        let window = memory.window(64, 128).unwrap();
+        window.store(120, 7);
+        assert_eq!((window.len(), memory.load(184)), (128, 7));
+        for (offset, length) in [(0, 4104), (4096, 8), (4, 8), (0, 12), (usize::MAX - 7, 8), (8, usize::MAX - 7)] {
+            assert_eq!(memory.window(offset, length).err(), Some(WindowError { offset, length, available: 4096 }));
+        }
+    }
+
+    #[test]
+    fn accesses_outside_or_misaligned_touch_nothing() {
+        let (memory, _) = loop_back(4096).unwrap();
+        let window = memory.window(0, 64).unwrap();
+        for offset in [64, 60, 1, usize::MAX, usize::MAX - 7] {
+            window.store(offset, u64::MAX);
+            window.publish(offset, u64::MAX);
+            window.copy_in(offset, &[0xff; 9]);
+            assert_eq!(window.load(offset), 0);
+        }
+        // A copy that begins inside stops at the end.
+        window.copy_in(56, &[0xff; 16]);
+        let mut bytes = [1; 16];
+        window.copy_out(56, &mut bytes);
+        assert_eq!(bytes, [0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1, 1, 1, 1, 1, 1, 1, 1]);
+        for offset in (0..4096).step_by(8).filter(|offset| *offset != 56) {
+            assert_eq!(memory.load(offset), 0, "{offset}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn bytes_survive_and_the_last_word_is_padded_with_zeros(bytes: vec::Vec<u8>, word in 0usize..64) {
+            let (memory, peer) = loop_back(4096).unwrap();
+            for offset in (0..4096).step_by(8) {
+                memory.store(offset, u64::MAX);
+            }
+            memory.copy_in(word * 8, &bytes);
+            let mut padded = vec![1; bytes.len().next_multiple_of(8)];
+            peer.copy_out(word * 8, &mut padded);
+            prop_assert_eq!(&padded[..bytes.len()], &bytes[..]);
+            prop_assert!(padded[bytes.len()..].iter().all(|byte| *byte == 0));
+            prop_assert_eq!(peer.load(word * 8 + padded.len()), u64::MAX);
+        }
+    }
+}
