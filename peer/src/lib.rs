@@ -1,1 +1,25 @@
-//! To be written.
+#![doc = "The general-purpose side of an ivshmem mailbox, on Linux without a kernel module of its own."]
+//!
+//! [`open`] gives a [`Backend`]: shared memory to attach a mailbox to, a doorbell to ring with, and [`Vector`]s to
+//! wait on. [`Sysfs`] finds the devices. The mailbox itself is [`ivshmem::channel`], the same code as in the driver.
+//!
+//! Reading order: `backend.rs` (the trait and the four ways), `mapping.rs` and `vector.rs` (what they hand out),
+//! `sysfs.rs` (finding), `backend/vfio.rs` (interrupts on a stock kernel).
+#![cfg(target_os = "linux")]
+#![warn(missing_docs)]
+
+mod backend;
+mod bus_error;
+mod error;
+mod mapping;
+mod name;
+mod sysfs;
+mod vector;
+
+pub use backend::{Backend, Kind, Purpose, RingError, open};
+pub use bus_error::{BUS_ERROR_EXIT_CODE, exit_on_bus_error};
+pub use error::OpenError;
+pub use mapping::Mapping;
+pub use name::{DeviceName, NameError};
+pub use sysfs::{Bar, Device, Sysfs};
+pub use vector::{Bounded, Vector, poll_until};

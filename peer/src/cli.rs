@@ -1,0 +1,129 @@
+//! The sub-commands, what they have in common, and the exit codes.
+
+mod list;
+mod ring;
+
+use clap::{Args, Parser, Subcommand};
+use core::fmt;
+use ivshmem_peer::{Backend, DeviceName, OpenError, Purpose, Sysfs};
+use std::io::Write;
+use std::process::ExitCode;
+
+/// The general-purpose side of an ivshmem mailbox: finds ivshmem devices, exchanges messages with the real-time side, rings doorbells, shows
+/// what is in shared memory.
+#[derive(Debug, Parser)]
+#[command(name = "ivshmem-peer", version, after_help = EXAMPLES_AND_EXIT_CODES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXAMPLES_AND_EXIT_CODES: &str = "\
+Examples:
+  ivshmem-peer list
+  ivshmem-peer operator
+  ivshmem-peer operator --device vfio:0000:00:03.0 --commands 10000
+  ivshmem-peer send --device socket:/run/ivshmem.sock 'set-speed 1500'
+  ivshmem-peer recv --device file:/dev/shm/ivshmem --count 2
+  ivshmem-peer ring --device sysfs:0000:00:03.0 --peer 1 --vector 0
+  ivshmem-peer dump --device file:/dev/shm/ivshmem
+
+Exit codes:
+  0  done
+  1  the exchange went wrong: a wrong response, a lost message, a protocol violation
+  2  the command line is wrong
+  3  the device cannot be found or opened
+  4  the other side did not answer in time
+  7  bus error: the shared memory was truncated or its device is gone";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    List(list::List),
+    Ring(ring::Ring),
+}
+
+/// Which device, for every sub-command but `list`.
+#[derive(Debug, Args)]
+struct DeviceArguments {
+    /// The device: <ssss:bb:dd.f> (by VFIO to exchange messages with interrupts, else by sysfs), vfio:<address>, sysfs:<address>,
+    /// socket:<path of an ivshmem server's socket> or file:<path of the shared memory>. Without it, the only ivshmem
+    /// device in this machine.
+    #[arg(long, value_name = "DEVICE")]
+    device: Option<DeviceName>,
+}
+
+impl DeviceArguments {
+    /// Opens the device; from here on a bus error ends in a message that names it.
+    fn open(&self, purpose: Purpose) -> Result<(DeviceName, Box<dyn Backend>), Failure> {
+        let sysfs = Sysfs::default();
+        let name = match &self.device {
+            Some(name) => name.clone(),
+            None => DeviceName::Function(sysfs.only_device()?),
+        };
+        ivshmem_peer::exit_on_bus_error(&name.to_string())
+            .map_err(|error| Failure::Failed(format!("cannot install the handler of bus errors: {error}")))?;
+        let backend = ivshmem_peer::open(Some(&name), purpose, &sysfs)?;
+        Ok((name, backend))
+    }
+}
+
+/// Why a sub-command ends without success.
+#[derive(Debug)]
+enum Failure {
+    /// The exchange went wrong.
+    Failed(String),
+    /// The device cannot be opened.
+    Open(OpenError),
+    /// The other side did not answer in time.
+    Late(String),
+    /// Whoever read our output is gone: nothing left to say and nobody to say it to.
+    NoReader,
+}
+
+impl From<OpenError> for Failure {
+    fn from(error: OpenError) -> Self {
+        Self::Open(error)
+    }
+}
+
+impl Failure {
+    fn code(&self) -> u8 {
+        match self {
+            Self::Failed(_) | Self::NoReader => 1,
+            Self::Open(_) => 3,
+            Self::Late(_) => 4,
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Failed(message) | Self::Late(message) => f.write_str(message),
+            Self::Open(error) => error.fmt(f),
+            Self::NoReader => f.write_str("the output cannot be written"),
+        }
+    }
+}
+
+/// One line on standard output, at once. Not `println!`, which panics when the reader has gone.
+fn say(line: fmt::Arguments<'_>) -> Result<(), Failure> {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{line}").and_then(|()| out.flush()).map_err(|_| Failure::NoReader)
+}
+
+/// Parses the command line, runs it and answers the exit code.
+pub(super) fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::List(list) => list.run(),
+        Command::Ring(ring) => ring.run(),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            // Nobody may be reading standard error either.
+            let _ = writeln!(std::io::stderr(), "ivshmem-peer: {failure}");
+            ExitCode::from(failure.code())
+        }
+    }
+}

@@ -1,0 +1,6 @@
+//! The library and the command line against what a host can offer: files, a server in this process, and a sysfs
+//! tree built from files.
+
+mod cli;
+mod sysfs;
+mod tree;
