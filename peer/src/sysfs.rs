@@ -8,7 +8,7 @@ pub use device::{Bar, Device};
 use crate::backend::registers;
 use crate::{Mapping, OpenError};
 use config::Config;
-use ivshmem::pci::Address;
+use ivshmem::pci::{Address, Command, Function, Header};
 use rustix::fs::{Mode, OFlags};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -74,18 +74,21 @@ impl Sysfs {
             return Err(OpenError::NoFunction { address });
         }
         let config = self.config(address)?;
-        if (config.vendor(), config.device()) != (VENDOR, DEVICE) {
-            return Err(OpenError::NotIvshmem { address, vendor: config.vendor(), device: config.device() });
+        let function = Function::read(&config, address).ok_or(OpenError::NoFunction { address })?;
+        let Function { vendor, device, revision, .. } = function;
+        if (vendor, device) != (VENDOR, DEVICE) {
+            return Err(OpenError::NotIvshmem { address, vendor, device });
         }
+        let header = Header::new(&config, address);
         let link = |name: &str| {
             let target = fs::read_link(folder.join(name)).ok()?;
             Some(target.file_name()?.to_string_lossy().into_owned())
         };
         let mut device = Device {
             address,
-            revision: config.revision(),
-            command: config.command(),
-            subsystem: config.subsystem(),
+            revision,
+            command: header.command(),
+            subsystem: header.subsystem(),
             bars: Bar::read_all(&folder.join("resource"))?,
             vectors: config.msix_vectors(address),
             id: None,
@@ -107,9 +110,10 @@ impl Sysfs {
             return Ok(());
         }
         self.write(&self.folder(device.address).join("enable"), "1")?;
-        match self.config(device.address)?.command() {
-            command if command & Device::DECODES_MEMORY != 0 => Ok(()),
-            command => Err(OpenError::StaysDisabled { address: device.address, command }),
+        let address = device.address;
+        match Header::new(&self.config(address)?, address).command() {
+            command if command.contains(Command::MEMORY) => Ok(()),
+            command => Err(OpenError::StaysDisabled { address, command: command.bits() }),
         }
     }
 

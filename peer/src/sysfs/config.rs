@@ -1,6 +1,6 @@
 //! A copy of a function's configuration space, as the kernel shows it: 64 bytes to users, all of it to root.
 
-use ivshmem::pci::{Address, ConfigAccess};
+use ivshmem::pci::{Address, ConfigAccess, Header, Status, find_capability};
 
 /// The copy; at least the standard header.
 #[derive(Debug)]
@@ -10,6 +10,8 @@ pub(super) struct Config {
 
 /// Bytes of the standard header, which everyone may read.
 const HEADER: usize = 64;
+/// Capability ID of MSI-X (PCI Local Bus 3.0, appendix H).
+const MSIX: u8 = 0x11;
 
 impl Config {
     /// `None` if even the standard header is incomplete.
@@ -17,53 +19,17 @@ impl Config {
         (bytes.len() >= HEADER).then_some(Self { bytes })
     }
 
-    fn half(&self, offset: usize) -> u16 {
-        u16::from_le_bytes([self.bytes[offset], self.bytes[offset + 1]])
-    }
-
-    pub(super) fn vendor(&self) -> u16 {
-        self.half(0x00)
-    }
-
-    pub(super) fn device(&self) -> u16 {
-        self.half(0x02)
-    }
-
-    pub(super) fn command(&self) -> u16 {
-        self.half(0x04)
-    }
-
-    pub(super) fn revision(&self) -> u8 {
-        self.bytes[0x08]
-    }
-
-    /// Entries of the MSI-X table (PCI Local Bus 3.0, 6.8.2): 0 without the capability, `None` if the copy ends before a capability
-    /// that the list leads to, or the list does not end.
+    /// Entries of the MSI-X table (PCI Local Bus 3.0, 6.8.2): 0 without the capability, `None` if the kernel shows the header only or
+    /// the list of capabilities is broken.
     pub(super) fn msix_vectors(&self, address: Address) -> Option<u16> {
-        const CAPABILITIES: u16 = 1 << 4;
-        const MSIX: u32 = 0x11;
-        if self.half(0x06) & CAPABILITIES == 0 {
-            return Some(0);
+        if Header::new(self, address).status().contains(Status::CAPABILITIES) && self.bytes.len() <= HEADER {
+            return None;
         }
-        let mut at = u16::from(self.bytes[0x34]) & !3;
-        for _ in 0..48 {
-            if at == 0 {
-                return Some(0);
-            }
-            if usize::from(at) + 4 > self.bytes.len() {
-                return None;
-            }
-            let header = self.read32(address, at);
-            if header & 0xff == MSIX {
-                return Some((header >> 16) as u16 % 0x800 + 1);
-            }
-            at = (header >> 8) as u16 & 0xfc;
+        match find_capability(self, address, MSIX).ok()? {
+            None => Some(0),
+            // Bits 0 to 10 of Message Control, one less than the number.
+            Some(offset) => Some((self.read32(address, offset) >> 16) as u16 % 0x800 + 1),
         }
-        None
-    }
-
-    pub(super) fn subsystem(&self) -> (u16, u16) {
-        (self.half(0x2c), self.half(0x2e))
     }
 }
 

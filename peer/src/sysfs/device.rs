@@ -2,7 +2,7 @@
 
 use crate::{Kind, OpenError};
 use core::fmt;
-use ivshmem::pci::Address;
+use ivshmem::pci::{Address, Command};
 use std::fs;
 use std::path::Path;
 
@@ -23,7 +23,7 @@ pub struct Device {
     /// Revision ID; 1 on everything since QEMU 2.6.
     pub revision: u8,
     /// The Command register.
-    pub command: u16,
+    pub command: Command,
     /// Subsystem vendor and id; 8086 and the region's id on ACRN.
     pub subsystem: (u16, u16),
     /// BAR0 (registers), BAR1 (MSI-X), BAR2 (shared memory); `None` where there is none.
@@ -39,9 +39,6 @@ pub struct Device {
 }
 
 impl Device {
-    /// Command bit 1, Memory Space (PCI Local Bus 3.0, 6.2.2).
-    pub(crate) const DECODES_MEMORY: u16 = 1 << 1;
-
     /// Plain or doorbell, told apart by the MSI-X capability; `None` where that is not known.
     pub fn kind(&self) -> Option<Kind> {
         self.vectors.map(|vectors| if vectors == 0 { Kind::Plain } else { Kind::Doorbell })
@@ -54,7 +51,7 @@ impl Device {
 
     /// Whether accesses to the BARs reach the device.
     pub fn decodes_memory(&self) -> bool {
-        self.command & Self::DECODES_MEMORY != 0
+        self.command.contains(Command::MEMORY)
     }
 
     /// BAR `index`, 0 to 2, with an address.

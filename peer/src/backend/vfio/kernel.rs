@@ -2,7 +2,7 @@
 
 use crate::{Mapping, OpenError, Vector};
 use core::ffi::c_void;
-use ivshmem::pci::Address;
+use ivshmem::pci::{Address, Command};
 use rustix::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
@@ -152,17 +152,15 @@ pub(super) struct Function {
 
 /// Byte offset of Command in configuration space.
 const COMMAND: u64 = 4;
-/// Command: Memory Space and Bus Master (PCI Local Bus 3.0, 6.2.2).
-const MEMORY_AND_MASTER: u16 = 1 << 1 | 1 << 2;
 
 impl Function {
-    /// Sets Memory Space and Bus Master in Command, with a 16-bit access, and reads them back.
+    /// Sets Memory Space and Bus Master in Command, with a 16-bit access.
     pub(super) fn enable(&self) -> Result<(), OpenError> {
         let offset = self.region(vfio::VFIO_PCI_CONFIG_REGION_INDEX)?.offset + COMMAND;
         let failed = |errno| self.failed("access the configuration space of", errno);
         let mut bytes = [0; 2];
         rustix::io::pread(&self.fd, &mut bytes, offset).map_err(failed)?;
-        let command = u16::from_le_bytes(bytes) | MEMORY_AND_MASTER;
+        let command = u16::from_le_bytes(bytes) | (Command::MEMORY | Command::BUS_MASTER).bits();
         rustix::io::pwrite(&self.fd, &command.to_le_bytes(), offset).map_err(failed)?;
         Ok(())
     }
