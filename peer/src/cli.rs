@@ -1,7 +1,13 @@
 //! The sub-commands, what they have in common, and the exit codes.
 
+mod dump;
 mod list;
+mod mailbox;
+mod operator;
+mod progress;
+mod recv;
 mod ring;
+mod send;
 
 use clap::{Args, Parser, Subcommand};
 use core::fmt;
@@ -39,7 +45,11 @@ Exit codes:
 #[derive(Debug, Subcommand)]
 enum Command {
     List(list::List),
+    Operator(operator::Operator),
+    Send(send::Send),
+    Recv(recv::Recv),
     Ring(ring::Ring),
+    Dump(dump::Dump),
 }
 
 /// Which device, for every sub-command but `list`.
@@ -116,7 +126,11 @@ fn say(line: fmt::Arguments<'_>) -> Result<(), Failure> {
 pub(super) fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::List(list) => list.run(),
+        Command::Operator(operator) => operator.run(),
+        Command::Send(send) => send.run(),
+        Command::Recv(recv) => recv.run(),
         Command::Ring(ring) => ring.run(),
+        Command::Dump(dump) => dump.run(),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

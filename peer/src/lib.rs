@@ -11,6 +11,7 @@
 mod backend;
 mod bus_error;
 mod error;
+mod exchange;
 mod mapping;
 mod name;
 mod sysfs;
@@ -19,6 +20,7 @@ mod vector;
 pub use backend::{Backend, Kind, Purpose, RingError, open};
 pub use bus_error::{BUS_ERROR_EXIT_CODE, exit_on_bus_error};
 pub use error::OpenError;
+pub use exchange::{Exchange, ExchangeStats, LONGEST_SLEEP, MAX_MESSAGE, mailbox};
 pub use mapping::Mapping;
 pub use name::{DeviceName, NameError};
 pub use sysfs::{Bar, Device, Sysfs};

@@ -40,7 +40,7 @@ impl Drop for Pages {
 }
 
 impl Mapping {
-    /// Maps `length` bytes of `fd` from byte `offset`, which is a multiple of the page size.
+    /// Maps `length` bytes of `fd` from byte `offset`, which is a multiple of the page size. A rest of less than 8 bytes is left out.
     pub fn new(fd: impl AsFd, offset: u64, length: usize) -> Result<Self, Errno> {
         let protection = ProtFlags::READ | ProtFlags::WRITE;
         // SAFETY: a null hint and no MAP_FIXED: the kernel takes a free range, so no existing mapping changes.
@@ -48,10 +48,12 @@ impl Mapping {
             unsafe { rustix::mm::mmap(core::ptr::null_mut(), length, protection, MapFlags::SHARED, fd, offset) }?;
         let base = NonNull::new(base).ok_or(Errno::NOMEM)?;
         let pages = Arc::new(Pages { base, length });
-        // SAFETY: base is page-aligned; `length` bytes are mapped readable and writable until `pages` is dropped,
+        // Only whole words can be shared, and windows are whole words.
+        let words = length & !7;
+        // SAFETY: base is page-aligned; at least `words` bytes are mapped readable and writable until `pages` is dropped,
         // which `Mapping` holds beside the memory and beside every window of it; no Rust allocation lies there. A
         // read faults only if the file was truncated, and then SIGBUS ends the process: the access never completes.
-        let memory = unsafe { SharedMemory::new(base.cast(), length) };
+        let memory = unsafe { SharedMemory::new(base.cast(), words) };
         Ok(Self { memory, pages })
     }
 
@@ -63,6 +65,12 @@ impl Mapping {
     /// First byte of the mapping; for register access, which is not through [`Memory`].
     pub(crate) fn base(&self) -> NonNull<u8> {
         self.pages.base.cast()
+    }
+}
+
+impl Clone for Mapping {
+    fn clone(&self) -> Self {
+        self.window(0, self.memory.len()).expect("all of it lies inside it, on whole words")
     }
 }
 
@@ -122,6 +130,16 @@ mod tests {
         let mut bytes = [0; 12];
         window.copy_out(0, &mut bytes);
         assert_eq!(&bytes, b"still mapped");
+    }
+
+    #[test]
+    fn a_clone_is_the_same_memory_and_a_rest_below_8_bytes_is_left_out() {
+        let mapping = Mapping::new(file(1003), 0, 1003).unwrap();
+        let clone = mapping.clone();
+        assert_eq!((mapping.len(), clone.len()), (1000, 1000));
+        mapping.publish(992, 5);
+        drop(mapping);
+        assert_eq!(clone.load(992), 5);
     }
 
     #[test]

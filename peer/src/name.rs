@@ -40,6 +40,16 @@ impl fmt::Display for NameError {
 
 impl std::error::Error for NameError {}
 
+impl DeviceName {
+    /// Where it is, without the way to it: the function's address or the path.
+    pub fn place(&self) -> String {
+        match self {
+            Self::Function(address) | Self::Vfio(address) | Self::Sysfs(address) => address.to_string(),
+            Self::Socket(path) | Self::File(path) => path.display().to_string(),
+        }
+    }
+}
+
 impl FromStr for DeviceName {
     type Err = NameError;
 

@@ -1,16 +1,60 @@
 //! The command line: output, errors, exit codes.
 
-use std::process::{Command, Output};
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
 
 pub fn peer(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_ivshmem-peer")).args(arguments).output().unwrap()
+    peer_with_input(arguments, b"")
 }
 
-fn stderr(output: &Output) -> String {
+pub fn peer_with_input(arguments: &[&str], input: &[u8]) -> Output {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_ivshmem-peer"))
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // Whoever ends without reading its input closes it: no failure here.
+    let _ = child.stdin.take().unwrap().write_all(input);
+    child.wait_with_output().unwrap()
+}
+
+/// A file of shared memory, and its name as a device.
+pub struct MemoryFile {
+    file: tempfile::NamedTempFile,
+    pub device: String,
+}
+
+impl MemoryFile {
+    pub fn path(&self) -> &Path {
+        self.file.path()
+    }
+
+    pub fn truncate(&self) {
+        self.file.as_file().set_len(0).unwrap();
+    }
+}
+
+pub fn memory_file(size: u64) -> MemoryFile {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    file.as_file().set_len(size).unwrap();
+    let device = format!("file:{}", file.path().display());
+    MemoryFile { file, device }
+}
+
+/// The number after `name=` in a line.
+pub fn field(line: &str, name: &str) -> u64 {
+    let start = line.find(&format!(" {name}=")).unwrap_or_else(|| panic!("{name} in {line}"));
+    line[start..].trim_start().split([' ', '=']).nth(1).unwrap().parse().unwrap()
+}
+
+pub fn stderr(output: &Output) -> String {
     String::from_utf8(output.stderr.clone()).unwrap()
 }
 
-fn stdout(output: &Output) -> String {
+pub fn stdout(output: &Output) -> String {
     String::from_utf8(output.stdout.clone()).unwrap()
 }
 
@@ -18,7 +62,7 @@ fn stdout(output: &Output) -> String {
 fn help_of_every_sub_command_has_examples_and_the_exit_codes_are_written_down() {
     let help = stdout(&peer(&["--help"]));
     assert!(help.contains("Exit codes:") && help.contains("Examples:"), "{help}");
-    for command in ["list", "ring"] {
+    for command in ["list", "operator", "send", "recv", "ring", "dump"] {
         assert!(help.contains(&format!("\n  {command} ")), "{help}");
         let output = peer(&[command, "--help"]);
         assert!(stdout(&output).contains("Example"), "{}", stdout(&output));
@@ -59,10 +103,68 @@ fn a_device_that_cannot_be_opened_is_exit_code_3_with_its_name() {
 
 #[test]
 fn ringing_where_there_is_no_doorbell_is_exit_code_1() {
-    let file = tempfile::NamedTempFile::new().unwrap();
-    file.as_file().set_len(4096).unwrap();
-    let device = format!("file:{}", file.path().display());
-    let output = peer(&["ring", "--peer", "1", "--device", &device]);
+    let file = memory_file(4096);
+    let output = peer(&["ring", "--peer", "1", "--device", &file.device]);
     assert_eq!(output.status.code(), Some(1));
-    assert_eq!(stderr(&output), format!("ivshmem-peer: {device}: this device has no doorbell\n"));
+    assert_eq!(stderr(&output), format!("ivshmem-peer: {}: this device has no doorbell\n", file.device));
+}
+
+#[test]
+fn memory_too_small_for_the_mailbox_is_exit_code_1_with_both_sizes() {
+    let file = memory_file(0xa000 - 8);
+    for arguments in [&["operator", "--commands", "1"][..], &["send", "x"], &["recv"], &["dump"]] {
+        let output = peer(&[arguments, &["--device", &file.device]].concat());
+        assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+        assert!(stderr(&output).contains("40960") && stderr(&output).contains("40952"), "{}", stderr(&output));
+    }
+    assert!(std::fs::read(file.path()).unwrap().iter().all(|byte| *byte == 0), "the memory is untouched");
+}
+
+#[test]
+fn a_message_that_is_too_long_is_exit_code_2_with_its_length() {
+    let file = memory_file(65536);
+    let output = peer(&["send", "--device", &file.device, &"x".repeat(249)]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("249 bytes, a message has at most 248"), "{}", stderr(&output));
+}
+
+#[test]
+fn a_file_truncated_under_the_operator_ends_in_a_message_and_exit_code_7_not_a_signal() {
+    let file = memory_file(65536);
+    let mut operator = Command::new(env!("CARGO_BIN_EXE_ivshmem-peer"))
+        .args(["operator", "--device", &file.device])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut out = std::io::BufReader::new(operator.stdout.take().unwrap());
+    let mut line = String::new();
+    std::io::BufRead::read_line(&mut out, &mut line).unwrap();
+    assert!(line.starts_with("operator: device "), "{line}");
+    file.truncate();
+    let output = operator.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(7), "{:?}", output.status);
+    let message = stderr(&output);
+    assert!(message.starts_with("ivshmem-peer: bus error at address 0x"), "{message}");
+    assert!(
+        message.ends_with(&format!(": the memory of {} was truncated or its device is gone\n", file.device)),
+        "{message}"
+    );
+}
+
+#[test]
+fn output_that_nobody_reads_ends_the_command_without_a_panic() {
+    let file = memory_file(65536);
+    let mut dump = Command::new(env!("CARGO_BIN_EXE_ivshmem-peer"))
+        .args(["dump", "--device", &file.device])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(dump.stdout.take());
+    let output = dump.wait_with_output().unwrap();
+    // Written before the reader was gone, or refused: never a signal.
+    assert!(matches!(output.status.code(), Some(0 | 1)), "{:?} {}", output.status, stderr(&output));
 }

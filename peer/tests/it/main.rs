@@ -2,5 +2,8 @@
 //! tree built from files.
 
 mod cli;
+mod dump;
+mod exchange;
+mod responder;
 mod sysfs;
 mod tree;

@@ -1,0 +1,122 @@
+//! `ivshmem-peer dump`.
+
+use super::{DeviceArguments, Failure, mailbox, say};
+use ivshmem::channel::wire::{self, HEADER, Key, Keyed, SLOT_ALIGN};
+use ivshmem::channel::{COMMAND_RESPONSE, Channel, End, LinkLine, Mailbox, Snapshot, digest};
+use ivshmem::memory::Memory;
+use ivshmem_peer::{Mapping, Purpose};
+
+/// Show what is in shared memory: both ends of the mailbox, its channels, and the messages in their slots.
+///
+/// Only reads, so it may be used beside whoever exchanges messages. What both sides write meanwhile is seen in part.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  ivshmem-peer dump --device file:/dev/shm/ivshmem
+  ivshmem-peer dump --device sysfs:0000:00:03.0")]
+pub(super) struct Dump {
+    #[command(flatten)]
+    device: DeviceArguments,
+}
+
+impl Dump {
+    pub(super) fn run(&self) -> Result<(), Failure> {
+        let (name, backend) = self.device.open(Purpose::Access)?;
+        let memory = backend.memory();
+        let need = Mailbox::<Mapping>::required_len(&COMMAND_RESPONSE)
+            .map_err(|error| Failure::Failed(format!("{name}: {error}")))?;
+        let have = memory.len();
+        say(format_args!("dump: device {name} backend={} size={have} mailbox={need}", backend.way()))?;
+        if have < need {
+            return Err(Failure::Failed(format!("{name}: the mailbox needs {need} bytes and there are {have}")));
+        }
+        let snapshot = Snapshot::new(memory, &COMMAND_RESPONSE);
+        let (first, second) = (snapshot.link(End::First), snapshot.link(End::Second));
+        say(format_args!("dump: end first {}", end(&first)))?;
+        say(format_args!("dump: end second {}", end(&second)))?;
+        say(format_args!("dump: link {}", link(&first, &second)))?;
+        for (index, channel) in COMMAND_RESPONSE.iter().enumerate() {
+            self.channel(memory, &snapshot, index, channel)?;
+        }
+        say(format_args!("dump: end"))
+    }
+
+    fn channel(
+        &self,
+        memory: &Mapping,
+        snapshot: &Snapshot<'_, Mapping>,
+        index: usize,
+        channel: &Channel,
+    ) -> Result<(), Failure> {
+        let Some(lines) = snapshot.channel(index) else { return Ok(()) };
+        let from = match channel.from() {
+            End::First => "first",
+            End::Second => "second",
+        };
+        let (slots, max_len) = (channel.slots(), channel.max_len());
+        say(format_args!(
+            "dump: channel {index} from={from} kind=queuing slots={slots} max_len={max_len} at={:#x} ring={:#x} acknowledged={} wish={}",
+            lines.slots_at,
+            lines.ring,
+            keyed(lines.acknowledged),
+            keyed(lines.wish),
+        ))?;
+        let key = Key::from_bits(u32::try_from(lines.ring).unwrap_or(0));
+        for slot in 0..slots {
+            let Some(header) = snapshot.slot(index, slot).filter(|header| header.to_word() != 0) else { continue };
+            let stride = (HEADER + usize::from(max_len)).next_multiple_of(SLOT_ALIGN);
+            let mut payload = vec![0; usize::from(header.length.min(max_len))];
+            memory.copy_out(lines.slots_at + slot as usize * stride + HEADER, &mut payload);
+            let wire::Header { stamp, length, kind, tag } = header;
+            let session = if tag == key.tag() { "current" } else { "other" };
+            let text = mailbox::printable(&payload);
+            say(format_args!(
+                "dump: slot {index}.{slot} stamp={stamp} length={length} kind={kind} session={session} \"{text}\""
+            ))?;
+        }
+        Ok(())
+    }
+}
+
+/// One end's line in words; numbers that mean nothing as they are.
+fn end(line: &LinkLine) -> String {
+    let LinkLine { offset, magic, version, digest: theirs, epoch, seen, state, identity, wants, heartbeat } = *line;
+    if magic != wire::MAGIC {
+        return format!("at={offset:#x} nobody (magic reads {magic:#018x})");
+    }
+    let channels =
+        if theirs == digest(&COMMAND_RESPONSE) { "command-response".into() } else { format!("{theirs:#018x}") };
+    let state = match state {
+        wire::ATTACHED => "attached".into(),
+        wire::CLOSED => "closed".into(),
+        other => format!("{other:#x}"),
+    };
+    let id = match wire::parse_identity(identity) {
+        Some(Some(id)) => id.to_string(),
+        Some(None) => "-".into(),
+        None => format!("{identity:#x}"),
+    };
+    format!(
+        "at={offset:#x} version={version} channels={channels} state={state} epoch={epoch:#x} seen={seen:#x} id={id} wants={wants:#x} \
+         heartbeat={heartbeat}"
+    )
+}
+
+/// How the two ends stand to each other.
+fn link(first: &LinkLine, second: &LinkLine) -> String {
+    let absent = |line: &LinkLine| line.magic != wire::MAGIC || line.epoch == 0;
+    match (absent(first), absent(second)) {
+        (true, true) => "nobody attached".into(),
+        (true, false) => "second waits for first".into(),
+        (false, true) => "first waits for second".into(),
+        _ if (first.version, first.digest) != (second.version, second.digest) => "incompatible".into(),
+        _ if first.state == wire::CLOSED || second.state == wire::CLOSED => "closed".into(),
+        _ if first.seen == second.epoch && second.seen == first.epoch => {
+            format!("up session={:016x}", first.epoch << 32 | second.epoch & 0xffff_ffff)
+        }
+        _ => "one end has not seen the other's epoch".into(),
+    }
+}
+
+fn keyed(word: Keyed) -> String {
+    format!("{}@{:#x}", word.count, word.key.bits())
+}

@@ -1,0 +1,173 @@
+//! The command-and-response mailbox over a [`Backend`]: one end of it, polled or interrupt-driven as the backend allows.
+
+use crate::{Backend, Kind, Mapping, RingError, Vector};
+use core::time::Duration;
+use ivshmem::channel::{
+    Attach, COMMAND_RESPONSE, End, Link, LinkState, Mailbox, MailboxError, Receiver, RecvError, SendError, Sender,
+    Snapshot,
+};
+use std::time::Instant;
+
+/// How long an interrupt-driven end sleeps at most, and so by how much a lost doorbell delays a message.
+pub const LONGEST_SLEEP: Duration = Duration::from_millis(10);
+
+/// How long an interrupt-driven end sleeps at most while the link is not up: no doorbell announces that it is.
+const LONGEST_SLEEP_UNLINKED: Duration = Duration::from_millis(1);
+
+/// Looks before going to sleep: about 10 us on hardware, which saves the doorbell of a peer that answers at once.
+const SPIN: u32 = 100;
+
+/// The most bytes of a message, on either channel.
+pub const MAX_MESSAGE: usize = 248;
+
+/// One end of a [`COMMAND_RESPONSE`] mailbox, which lies at the start of the shared memory.
+///
+/// Every call ends within [`LONGEST_SLEEP`], and [`poll`](Self::poll) goes first in every round: it is what answers the peer.
+#[derive(Debug)]
+pub struct Exchange<'a> {
+    backend: &'a dyn Backend,
+    link: Link<'a, Mapping>,
+    sender: Sender<'a, Mapping>,
+    receiver: Receiver<'a, Mapping>,
+    /// Which channel `sender` sends.
+    outgoing: usize,
+    vector: Option<&'a Vector>,
+    start: Instant,
+    rings: u64,
+    refused: Option<RingError>,
+}
+
+/// What an exchange has counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ExchangeStats {
+    /// Messages sent.
+    pub sent: u64,
+    /// Messages received.
+    pub received: u64,
+    /// Interrupts of the own vector; many doorbells may be one.
+    pub interrupts: u32,
+    /// Doorbells rung.
+    pub doorbells: u64,
+    /// Messages found by looking after a sleep in which no doorbell came.
+    pub recovered_by_poll: u64,
+    /// Times the link came up again after the first.
+    pub restarts: u32,
+    /// Why the last doorbell that could not be rung could not; the peer then found its message later by itself.
+    pub refused: Option<RingError>,
+}
+
+/// A mailbox over the backend's memory, to be kept where [`Exchange::attach`] can borrow it.
+pub fn mailbox(backend: &dyn Backend, end: End) -> Result<Mailbox<'static, Mapping>, MailboxError> {
+    Mailbox::new(backend.memory().clone(), end, &COMMAND_RESPONSE)
+}
+
+impl<'a> Exchange<'a> {
+    /// Attaches as `end`, the one that `mailbox` was made for: from here on the peer sees a new session.
+    pub fn attach(mailbox: &'a mut Mailbox<'static, Mapping>, backend: &'a dyn Backend, end: End) -> Self {
+        // Both channels ring the receiver's vector 0. The vectors are enabled already: what fires from here on is kept.
+        let vector = backend.vector(0);
+        let (link, mut channels) = mailbox.attach(Attach {
+            id: backend.id().filter(|_| backend.kind() == Kind::Doorbell),
+            seed: seed(),
+            stale_after: 0,
+            wants_doorbells: if vector.is_some() { u64::MAX } else { 0 },
+        });
+        let (outgoing, incoming) = match end {
+            End::First => (1, 0),
+            End::Second => (0, 1),
+        };
+        let sender = channels.sender(outgoing).expect("COMMAND_RESPONSE has one channel from each end");
+        let receiver = channels.receiver(incoming).expect("COMMAND_RESPONSE has one channel to each end");
+        Self { backend, link, sender, receiver, outgoing, vector, start: Instant::now(), rings: 0, refused: None }
+    }
+
+    /// Looks at the peer and answers it.
+    pub fn poll(&mut self) -> LinkState {
+        let now = self.start.elapsed().as_nanos();
+        self.link.poll(u64::try_from(now).unwrap_or(u64::MAX))
+    }
+
+    /// Since when this end is attached.
+    pub fn attached_at(&self) -> Instant {
+        self.start
+    }
+
+    /// The peer's id, if it has published one.
+    pub fn peer_id(&self) -> Option<u16> {
+        self.link.peer_id()
+    }
+
+    /// Sends one message and rings if that is due.
+    pub fn try_send(&mut self, message: &[u8]) -> Result<(), SendError> {
+        match self.sender.try_send(message)?.ring(self.backend) {
+            Ok(rang) => self.rings += u64::from(rang),
+            // A doorbell is a hint: the message is there, and the peer's own bounded sleep finds it.
+            Err(error) => self.refused = Some(error),
+        }
+        Ok(())
+    }
+
+    /// Receives the next message: waits for a doorbell, at most [`LONGEST_SLEEP`], or without vectors looks once and lets others run.
+    pub fn recv<'b>(&mut self, buffer: &'b mut [u8; MAX_MESSAGE]) -> Result<Option<&'b [u8]>, RecvError> {
+        let received = match self.vector {
+            Some(vector) => self.receiver.recv(buffer, &vector.bounded(LONGEST_SLEEP), SPIN)?,
+            None => self.receiver.try_recv(buffer)?,
+        };
+        if received.is_none() && self.vector.is_none() {
+            std::thread::yield_now();
+        }
+        Ok(received)
+    }
+
+    /// Lets others run while there is nothing to do because the link is not up.
+    pub fn rest(&self) {
+        match self.vector {
+            Some(vector) => {
+                vector.wait(vector.count(), LONGEST_SLEEP_UNLINKED);
+            }
+            None => std::thread::yield_now(),
+        }
+    }
+
+    /// Whether the peer has begun to receive what was sent in this session. From then on it gets all of it, even if this end closes.
+    pub fn peer_receives(&self) -> bool {
+        let memory = self.backend.memory();
+        Snapshot::new(memory, &COMMAND_RESPONSE)
+            .channel(self.outgoing)
+            .is_some_and(|lines| lines.ring != 0 && u64::from(lines.acknowledged.key.bits()) == lines.ring)
+    }
+
+    /// Tells the peer that this end is done.
+    pub fn close(&mut self) {
+        self.link.close();
+    }
+
+    /// What was counted so far.
+    pub fn stats(&self) -> ExchangeStats {
+        let receiver = self.receiver.stats();
+        ExchangeStats {
+            sent: self.sender.stats().sent,
+            received: receiver.received,
+            interrupts: self.vector.map_or(0, Vector::count),
+            doorbells: self.rings,
+            recovered_by_poll: receiver.recovered_by_poll,
+            restarts: self.link.stats().sessions.saturating_sub(1),
+            refused: self.refused,
+        }
+    }
+}
+
+/// Differs from run to run, also when the memory was replaced meanwhile.
+fn seed() -> u64 {
+    let mut bytes = [0; 8];
+    match rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::NONBLOCK) {
+        Ok(8) => u64::from_ne_bytes(bytes),
+        // Too early after boot for random numbers: the time since it will do.
+        _ => rustix::time::clock_gettime(rustix::time::ClockId::Boottime).tv_nsec.cast_unsigned(),
+    }
+}
+
+const _: () = {
+    assert!(COMMAND_RESPONSE[0].max_len() as usize <= MAX_MESSAGE);
+    assert!(COMMAND_RESPONSE[1].max_len() as usize <= MAX_MESSAGE);
+};

@@ -1,0 +1,277 @@
+//! Commands and responses between two processes, over a file and over a server's socket with real doorbells.
+
+use crate::cli::{field, memory_file, peer, peer_with_input, stderr, stdout};
+use crate::responder::{Behaviour, Served, spawn};
+use ivshmem_server::{Options, Running};
+use std::process::{Command, Output, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Sets the flag when dropped, so that a failed assertion ends the responder too.
+struct StopOnDrop<'a>(&'a AtomicBool);
+
+impl Drop for StopOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Runs `action` while a responder serves `device`.
+fn with_responder<T>(device: &str, behaviour: Behaviour, action: impl FnOnce() -> T) -> (T, Served) {
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let responder = spawn(scope, device, behaviour, &stop);
+        let result = {
+            let _stop = StopOnDrop(&stop);
+            action()
+        };
+        (result, responder.join().unwrap())
+    })
+}
+
+fn server(folder: &tempfile::TempDir, vectors: u16, first_id: u16) -> (Running, String) {
+    let options = Options { vectors, first_id, size: 1 << 20, ..Options::new(folder.path().join("socket")) };
+    let server = Running::start(options, |_| {}).unwrap();
+    let device = format!("socket:{}", server.socket().display());
+    (server, device)
+}
+
+/// The operator's last line, checked for what is always so.
+fn end_line(output: &Output, commands: u64) -> String {
+    let lines = stdout(output);
+    let last = lines.lines().last().unwrap_or_default().to_owned();
+    assert!(last.starts_with(&format!("operator: end commands={commands} ")), "{lines}\n{}", stderr(output));
+    last
+}
+
+#[test]
+fn operator_over_a_file_gets_every_response_right_by_polling() {
+    let file = memory_file(65536);
+    let run = || peer(&["operator", "--device", &file.device, "--commands", "700", "--quit"]);
+    let (output, served) = with_responder(&file.device, Behaviour::default(), run);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let end = end_line(&output, 701);
+    assert!(end.contains(" responses=701 wrong=0 "), "{end}");
+    assert!(end.ends_with(" interrupts=0 doorbells=0 recovered_by_poll=0 restarts=0"), "{end}");
+    let (min, median, max) = (field(&end, "rtt_ns_min"), field(&end, "rtt_ns_median"), field(&end, "rtt_ns_max"));
+    assert!(0 < min && min <= median && median <= max, "{end}");
+    assert_eq!((served.commands, served.responses), (701, 701));
+
+    let lines: Vec<String> = stdout(&output).lines().map(str::to_owned).collect();
+    let path = file.path().display();
+    assert_eq!(lines[0], format!("operator: device {path} backend=file kind=plain id=- size=65536"));
+    let session = lines[1].strip_prefix("operator: up session=").unwrap().strip_suffix(" peer=-").unwrap();
+    assert_eq!(session.len(), 16, "{session}");
+    assert_eq!(lines.len(), 3);
+}
+
+#[test]
+fn operator_over_a_socket_is_driven_by_interrupts_with_ids_that_are_not_0_and_1() {
+    let folder = tempfile::tempdir().unwrap();
+    let (server, device) = server(&folder, 2, 65534);
+    let run = || peer(&["operator", "--device", &device, "--commands", "700", "--quit"]);
+    let (output, served) = with_responder(&device, Behaviour::default(), run);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let lines = stdout(&output);
+    assert!(lines.contains(" backend=socket kind=doorbell id=65535 size=1048576\n"), "{lines}");
+    assert!(lines.contains(" peer=65534\n"), "{lines}");
+    let end = end_line(&output, 701);
+    assert!(end.contains(" responses=701 wrong=0 "), "{end}");
+    // How many depends on who was asleep when; but the first command finds the responder asleep, sooner or later.
+    assert!(field(&end, "doorbells") > 0 && served.interrupts > 0, "{end} {served:?}");
+    assert!(field(&end, "interrupts") <= served.doorbells, "{end} {served:?}");
+    assert!(u64::from(served.interrupts) <= field(&end, "doorbells"), "{end} {served:?}");
+    server.stop().unwrap();
+}
+
+#[test]
+fn operator_repeats_what_is_under_way_when_the_real_time_side_restarts() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_server, socket) = server(&folder, 1, 0);
+    let file = memory_file(65536);
+    for device in [&file.device, &socket] {
+        let behaviour = Behaviour { restart_every: Some(50), ..Behaviour::default() };
+        let run = || peer(&["operator", "--device", device, "--commands", "300"]);
+        let (output, served) = with_responder(device, behaviour, run);
+        assert_eq!(output.status.code(), Some(0), "{}\n{}", stdout(&output), stderr(&output));
+        let end = end_line(&output, 300);
+        // Every 50th command that the responder takes is lost with its session, and repeated: 300 answers need 306.
+        assert!(end.contains(" responses=300 wrong=0 ") && end.ends_with(" restarts=6"), "{end}");
+        assert_eq!((served.commands, served.responses), (306, 300));
+        let restarts = stdout(&output).lines().filter(|line| line.starts_with("operator: restarted session=")).count();
+        assert_eq!(restarts, 6, "{}", stdout(&output));
+        assert_eq!(stdout(&output).matches(" outstanding=1\n").count(), 6, "{}", stdout(&output));
+    }
+}
+
+#[test]
+fn operator_does_not_repeat_what_could_do_harm_twice() {
+    let file = memory_file(65536);
+    let behaviour = Behaviour { restart_every: Some(2), ..Behaviour::default() };
+    let run = || peer_with_input(&["operator", "--device", &file.device], b"ping 1\nlaunch\nping 2\n");
+    let (output, served) = with_responder(&file.device, behaviour, run);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let lines = stdout(&output);
+    assert!(lines.contains("\npong 1\n") && lines.contains("\npong 2\n"), "{lines}");
+    assert!(lines.contains("\nno response: the real-time side restarted, the command may be lost\n"), "{lines}");
+    assert!(lines.contains("operator: end commands=3 responses=2 wrong=0 "), "{lines}");
+    assert_eq!(served.commands, 3, "launch was sent once");
+}
+
+#[test]
+fn one_wrong_response_is_shown_and_is_exit_code_1() {
+    let file = memory_file(65536);
+    let behaviour = Behaviour { lie_at: Some(8), ..Behaviour::default() };
+    let run = || peer(&["operator", "--device", &file.device, "--commands", "20"]);
+    let (output, _) = with_responder(&file.device, behaviour, run);
+    assert_eq!(output.status.code(), Some(1));
+    let wrong = "operator: wrong command=\"ping 7\" expected=\"pong 7\" response=\"pong 7, or not\"\n";
+    assert!(stdout(&output).contains(wrong), "{}", stdout(&output));
+    assert!(end_line(&output, 20).contains(" responses=20 wrong=1 "));
+    assert_eq!(stderr(&output), "ivshmem-peer: 1 of 20 responses were wrong\n");
+}
+
+#[test]
+fn operator_shows_responses_to_what_is_typed_and_ends_with_its_input_or_after_quit() {
+    let file = memory_file(65536);
+    let typed = b"ping hello\n\nset-speed 9999\r\nstatus\nquit\nping never sent\n";
+    let run = || peer_with_input(&["operator", "--device", &file.device], typed);
+    let (output, served) = with_responder(&file.device, Behaviour::default(), run);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let lines = stdout(&output);
+    let answers: Vec<&str> = lines.lines().filter(|line| !line.starts_with("operator: ")).collect();
+    assert_eq!(
+        answers,
+        [
+            "pong hello",
+            "error set-speed: 9999 is outside -3000..=3000",
+            "ok status target=0 speed=0 position=-1 cycles=3 missed=0",
+            "ok quit"
+        ]
+    );
+    assert_eq!(served.commands, 4);
+
+    // Without a newline at the end, and without quit.
+    let run = || peer_with_input(&["operator", "--device", &file.device], b"ping x");
+    let (output, _) = with_responder(&file.device, Behaviour::default(), run);
+    assert!(stdout(&output).contains("\npong x\noperator: end commands=1 "), "{}", stdout(&output));
+}
+
+#[test]
+fn start_order_is_free() {
+    let file = memory_file(65536);
+    let operator = Command::new(env!("CARGO_BIN_EXE_ivshmem-peer"))
+        .args(["operator", "--device", &file.device, "--commands", "10", "--quit"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let ((), served) = with_responder(&file.device, Behaviour::default(), || {
+        let output = operator.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    });
+    assert_eq!(served.responses, 11);
+}
+
+#[test]
+fn nobody_there_is_exit_code_4_with_progress_meanwhile() {
+    let file = memory_file(65536);
+    let (device, timeout) = (["--device", file.device.as_str()], ["--timeout", "2"]);
+    let children: Vec<_> = [&["operator", "--commands", "1"][..], &["send", "hello"], &["recv"]]
+        .iter()
+        .map(|arguments| {
+            // Each on memory of its own, or they would meet.
+            let mine = memory_file(65536);
+            let child = Command::new(env!("CARGO_BIN_EXE_ivshmem-peer"))
+                .args(*arguments)
+                .args([device[0], &mine.device])
+                .args(timeout)
+                .stdin(Stdio::null())
+                .stdout(Stdio::piped())
+                .stderr(Stdio::piped())
+                .spawn()
+                .unwrap();
+            (arguments[0], mine, child)
+        })
+        .collect();
+    for (command, _mine, child) in children {
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(4), "{}", stderr(&output));
+        let expected = format!(
+            "{command}: waiting for answer from the other side, 1 s\nivshmem-peer: no answer from the other side within 2 s\n"
+        );
+        assert_eq!(stderr(&output), expected);
+    }
+}
+
+#[test]
+fn what_one_process_sends_another_receives_over_a_file_and_over_a_socket() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_server, socket) = server(&folder, 1, 7);
+    let file = memory_file(65536);
+    for device in [&file.device, &socket] {
+        let messages: Vec<String> = (0..200).map(|number| format!("message {number}")).collect();
+        let receiver = Command::new(env!("CARGO_BIN_EXE_ivshmem-peer"))
+            .args(["recv", "--device", device, "--end", "first", "--count", "200"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut arguments = vec!["send", "--device", device];
+        arguments.extend(messages.iter().map(String::as_str));
+        let sent = peer(&arguments);
+        assert_eq!(sent.status.code(), Some(0), "{}", stderr(&sent));
+        assert!(stdout(&sent).starts_with(&format!("send: {device} sent=200 doorbells=")), "{}", stdout(&sent));
+        let received = receiver.wait_with_output().unwrap();
+        assert_eq!(received.status.code(), Some(0), "{}", stderr(&received));
+        assert_eq!(stdout(&received).lines().collect::<Vec<_>>(), messages);
+    }
+}
+
+#[test]
+fn ring_reaches_a_peer_of_the_server_and_names_a_peer_or_vector_that_is_not_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_server, device) = server(&folder, 3, 40);
+    let backend = ivshmem_peer::open(
+        Some(&device.parse().unwrap()),
+        ivshmem_peer::Purpose::Exchange,
+        &ivshmem_peer::Sysfs::default(),
+    )
+    .unwrap();
+    assert_eq!(backend.id(), Some(40));
+    let vector = backend.vector(2).unwrap();
+    let output = peer(&["ring", "--device", &device, "--peer", "40", "--vector", "2"]);
+    assert_eq!(stdout(&output), format!("ring: {device} peer=40 vector=2\n"), "{}", stderr(&output));
+    assert!(vector.wait(0, std::time::Duration::from_secs(60)));
+    assert_eq!((vector.count(), backend.vector(0).unwrap().count()), (1, 0));
+
+    let refused = |peer_id: &str, vector: &str| {
+        let output = peer(&["ring", "--device", &device, "--peer", peer_id, "--vector", vector]);
+        assert_eq!(output.status.code(), Some(1));
+        stderr(&output)
+    };
+    assert!(refused("39", "0").ends_with(": the server knows no peer 39\n"));
+    assert!(refused("40", "3").ends_with(": peer 40 has 3 vectors, no vector 3\n"));
+    assert!(refused("40", "256").ends_with(": vector 256 is above 255, the highest that can be rung\n"));
+}
+
+#[test]
+fn a_thousand_doorbells_coalesce_and_no_message_is_lost() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_server, device) = server(&folder, 1, 0);
+    let run = || {
+        let name = device.parse().unwrap();
+        let storm =
+            ivshmem_peer::open(Some(&name), ivshmem_peer::Purpose::Access, &ivshmem_peer::Sysfs::default()).unwrap();
+        // The server announces all others before our own first vector.
+        storm.vector(0).unwrap();
+        for _ in 0..1000 {
+            storm.ring(0, 0).unwrap();
+        }
+        peer(&["operator", "--device", &device, "--commands", "100", "--quit"])
+    };
+    let (output, served) = with_responder(&device, Behaviour::default(), run);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert_eq!((served.commands, served.responses), (101, 101));
+}
