@@ -70,7 +70,7 @@ pub enum AutoError {
 impl fmt::Display for AutoError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Map(error) => write!(f, "ECAM could not be mapped: {error:?}"),
+            Self::Map(error) => write!(f, "ECAM could not be mapped: {error}"),
             Self::Mcfg(error) => write!(f, "no ECAM ({error}) and no configuration ports"),
             Self::Ecam(error) => write!(f, "no usable ECAM ({error}) and no configuration ports"),
         }
@@ -127,7 +127,9 @@ unsafe fn choose<M: Mapper + ?Sized>(
 unsafe fn ports() -> Option<Access> {
     // SAFETY: the caller promised it.
     let ports = unsafe { PortIo::new() };
-    ports.is_present().then_some(Access::PortIo(ports))
+    let present = ports.is_present();
+    log!(info, "PCI configuration space: ports 0xcf8 and 0xcfc present: {=bool}", present);
+    present.then_some(Access::PortIo(ports))
 }
 
 /// There are no ports on this architecture.

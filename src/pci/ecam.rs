@@ -69,7 +69,7 @@ impl fmt::Display for EcamError {
             Self::Empty => f.write_str("no ECAM allocation was given"),
             Self::TooMany { count } => write!(f, "{count} ECAM allocations are more than {MAX_ALLOCATIONS}"),
             Self::SameBus { first, second } => write!(f, "two ECAM allocations share a bus: {first} and {second}"),
-            Self::Map(error) => write!(f, "ECAM could not be mapped: {error:?}"),
+            Self::Map(error) => write!(f, "ECAM could not be mapped: {error}"),
             Self::Misaligned { physical } => write!(f, "ECAM at {physical:#x} was mapped across 32-bit boundaries"),
         }
     }

@@ -91,7 +91,7 @@ impl fmt::Display for McfgError {
             Self::Empty { physical } => write!(f, "the ACPI MCFG table at {physical:#x} has no entry"),
             Self::TooMany { count } => write!(f, "{count} ACPI MCFG entries are more than {MAX_ALLOCATIONS}"),
             Self::Allocation(error) => write!(f, "a wrong ACPI MCFG entry: {error}"),
-            Self::Map(error) => write!(f, "an ACPI table could not be mapped: {error:?}"),
+            Self::Map(error) => write!(f, "an ACPI table could not be mapped: {error}"),
         }
     }
 }
@@ -101,7 +101,7 @@ impl core::error::Error for McfgError {}
 impl Mcfg {
     /// Reads the MCFG table.
     ///
-    /// `rsdp` is the RSDP's physical address, which PVH's start info has (as `rsdp_paddr`, 0 for none). Without it, the
+    /// `rsdp` is the RSDP's physical address, which PVH's start info has as `rsdp_paddr`. With `None` or 0 the
     /// BIOS area is searched: the first KiB of the EBDA, then 0xE0000 to 0xFFFFF. Signatures, lengths and checksums are
     /// checked; a table has at most 4 KiB, so the work is bounded whatever the tables contain. Tables are mapped write-back, each by its
     /// header first, and stay mapped as far as this is concerned.

@@ -30,7 +30,7 @@ const BIOS_LENGTH: usize = 0x2_0000;
 /// # Safety
 /// As for [`super::Mcfg::find`].
 pub(super) unsafe fn root<M: Mapper + ?Sized>(rsdp: Option<u64>, mapper: &mut M) -> Result<Root, McfgError> {
-    let physical = match rsdp {
+    let physical = match rsdp.filter(|physical| *physical != 0) {
         Some(physical) => physical,
         // SAFETY: the caller promised that the BIOS area is the firmware's.
         None => unsafe { search(mapper) }?,

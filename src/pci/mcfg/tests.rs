@@ -109,6 +109,7 @@ fn finds_the_rsdp_in_the_bios_area() {
     memory.write(0xE_0020, b"RSD PTR ");
     memory.write(0xF_FFD0, &rsdp(2, 0, ROOT));
     assert_eq!(find(None, &mut memory).unwrap().allocations(), one());
+    assert_eq!(find(Some(0), &mut memory).unwrap().allocations(), one(), "PVH's start info has 0 for none");
 }
 
 #[test]
