@@ -1,0 +1,167 @@
+//! The command line: `key=value` words, each key known to the image and given once.
+
+use core::fmt;
+use core::str::FromStr;
+
+/// The words of a command line, checked.
+#[derive(Clone, Copy, Debug)]
+pub struct Options<'a> {
+    line: &'a str,
+}
+
+/// A command line that the image does not understand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OptionError<'a> {
+    /// A word that is not `key=value`.
+    NotAnOption {
+        /// The word.
+        word: &'a str,
+    },
+    /// A key that this image has no use for.
+    UnknownOption {
+        /// The key.
+        key: &'a str,
+        /// The keys there are.
+        known: &'static [&'static str],
+    },
+    /// A key given twice.
+    RepeatedOption {
+        /// The key.
+        key: &'a str,
+    },
+    /// A value that the key cannot have.
+    InvalidValue {
+        /// The key.
+        key: &'a str,
+        /// What was given.
+        value: &'a str,
+        /// What can be given.
+        expected: &'static str,
+    },
+}
+
+impl fmt::Display for OptionError<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotAnOption { word } => write!(f, "`{word}` is not of the form key=value"),
+            Self::UnknownOption { key, known } => {
+                write!(f, "`{key}` is not an option of this image; known:")?;
+                known.iter().try_for_each(|key| write!(f, " {key}"))
+            }
+            Self::RepeatedOption { key } => write!(f, "`{key}` is given more than once"),
+            Self::InvalidValue { key, value, expected } => {
+                write!(f, "`{value}` is not a value of `{key}`; expected {expected}")
+            }
+        }
+    }
+}
+
+impl core::error::Error for OptionError<'_> {}
+
+impl<'a> Options<'a> {
+    /// Takes a command line whose keys are all among `known`.
+    pub fn parse(line: &'a str, known: &'static [&'static str]) -> Result<Self, OptionError<'a>> {
+        for (position, word) in line.split_ascii_whitespace().enumerate() {
+            let (key, _) = word.split_once('=').ok_or(OptionError::NotAnOption { word })?;
+            if !known.contains(&key) {
+                return Err(OptionError::UnknownOption { key, known });
+            }
+            if pairs(line).take(position).any(|(earlier, _)| earlier == key) {
+                return Err(OptionError::RepeatedOption { key });
+            }
+        }
+        Ok(Self { line })
+    }
+
+    /// The value of `key`, or `default` without one; `expected` tells a user what can be given.
+    pub fn get<T: FromStr>(&self, key: &'a str, default: T, expected: &'static str) -> Result<T, OptionError<'a>> {
+        match pairs(self.line).find(|(found, _)| *found == key) {
+            None => Ok(default),
+            Some((_, value)) => value.parse().map_err(|_| OptionError::InvalidValue { key, value, expected }),
+        }
+    }
+}
+
+fn pairs(line: &str) -> impl Iterator<Item = (&str, &str)> {
+    line.split_ascii_whitespace().filter_map(|word| word.split_once('='))
+}
+
+/// How an image learns of messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// It looks, all the time or once a cycle.
+    Polled,
+    /// It sleeps until a doorbell rings.
+    Interrupt,
+}
+
+impl Mode {
+    /// What `mode=` takes.
+    pub const EXPECTED: &'static str = "polled or interrupt";
+}
+
+/// Neither `polled` nor `interrupt`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UnknownMode;
+
+impl FromStr for Mode {
+    type Err = UnknownMode;
+
+    fn from_str(text: &str) -> Result<Self, UnknownMode> {
+        match text {
+            "polled" => Ok(Self::Polled),
+            "interrupt" => Ok(Self::Interrupt),
+            _ => Err(UnknownMode),
+        }
+    }
+}
+
+impl fmt::Display for Mode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Polled => "polled",
+            Self::Interrupt => "interrupt",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::string::ToString;
+
+    const KNOWN: &[&str] = &["mode", "count"];
+
+    #[test]
+    fn an_option_left_out_has_its_default() {
+        let options = Options::parse("  ", KNOWN).unwrap();
+        assert_eq!(options.get("count", 7, "a number"), Ok(7));
+    }
+
+    #[test]
+    fn an_option_has_the_value_given() {
+        let options = Options::parse("mode=interrupt  count=12", KNOWN).unwrap();
+        assert_eq!(options.get("mode", Mode::Polled, Mode::EXPECTED), Ok(Mode::Interrupt));
+        assert_eq!(options.get("count", 7, "a number"), Ok(12));
+    }
+
+    #[test]
+    fn a_value_may_contain_an_equals_sign() {
+        assert_eq!(Options::parse("mode=a=b", KNOWN).unwrap().get("mode", "".to_string(), ""), Ok("a=b".to_string()));
+    }
+
+    #[test]
+    fn what_is_not_understood_is_refused_by_name() {
+        assert_eq!(Options::parse("quiet", KNOWN).unwrap_err(), OptionError::NotAnOption { word: "quiet" });
+        let unknown = Options::parse("count=1 moed=polled", KNOWN).unwrap_err();
+        assert_eq!(unknown, OptionError::UnknownOption { key: "moed", known: KNOWN });
+        assert_eq!(unknown.to_string(), "`moed` is not an option of this image; known: mode count");
+        let repeated = Options::parse("count=1 mode=polled count=1", KNOWN).unwrap_err();
+        assert_eq!(repeated, OptionError::RepeatedOption { key: "count" });
+        let options = Options::parse("mode=Polled", KNOWN).unwrap();
+        assert_eq!(
+            options.get("mode", Mode::Polled, Mode::EXPECTED).unwrap_err().to_string(),
+            "`Polled` is not a value of `mode`; expected polled or interrupt"
+        );
+    }
+}

@@ -1,0 +1,66 @@
+//! GDT and TSS: flat segments, and two stacks that an interrupt switches to.
+
+use core::cell::UnsafeCell;
+use spin::Once;
+use x86_64::VirtAddr;
+use x86_64::instructions::segmentation::{CS, DS, ES, SS, Segment};
+use x86_64::instructions::tables::load_tss;
+use x86_64::structures::gdt::{Descriptor, GlobalDescriptorTable, SegmentSelector};
+use x86_64::structures::tss::TaskStateSegment;
+
+/// Index into the interrupt stack table of the stack for exceptions: usable even when the main stack overflowed.
+pub const EXCEPTION_STACK: u16 = 0;
+/// Index into the interrupt stack table of the stack for interrupts. One is enough: gates keep interrupts off.
+pub const INTERRUPT_STACK: u16 = 1;
+
+const STACK_BYTES: usize = 16 * 1024;
+
+#[repr(C, align(16))]
+struct Stack(UnsafeCell<[u8; STACK_BYTES]>);
+
+// SAFETY: only the CPU uses the bytes, through the address in the TSS; no Rust code reads or writes them by name.
+unsafe impl Sync for Stack {}
+
+impl Stack {
+    const fn new() -> Self {
+        Self(UnsafeCell::new([0; STACK_BYTES]))
+    }
+
+    fn top(&self) -> VirtAddr {
+        VirtAddr::from_ptr(self.0.get()) + STACK_BYTES as u64
+    }
+}
+
+static EXCEPTIONS: Stack = Stack::new();
+static INTERRUPTS: Stack = Stack::new();
+static TSS: Once<TaskStateSegment> = Once::new();
+static GDT: Once<(GlobalDescriptorTable, [SegmentSelector; 3])> = Once::new();
+
+/// Loads the tables. To be called once, before the IDT is loaded.
+pub fn init() {
+    let tss = TSS.call_once(|| {
+        let mut tss = TaskStateSegment::new();
+        tss.interrupt_stack_table[usize::from(EXCEPTION_STACK)] = EXCEPTIONS.top();
+        tss.interrupt_stack_table[usize::from(INTERRUPT_STACK)] = INTERRUPTS.top();
+        tss
+    });
+    let (gdt, [code, data, task]) = GDT.call_once(|| {
+        let mut gdt = GlobalDescriptorTable::new();
+        let code = gdt.append(Descriptor::kernel_code_segment());
+        let data = gdt.append(Descriptor::kernel_data_segment());
+        let task = gdt.append(Descriptor::tss_segment(tss));
+        (gdt, [code, data, task])
+    });
+    gdt.load();
+    // SAFETY: `code` is the 64-bit ring 0 code segment of the GDT just loaded, which is static.
+    unsafe { CS::set_reg(*code) };
+    // SAFETY: `data` is the data segment of the same table. Without this the first `iretq` would meet the boot
+    // GDT's selector and fault.
+    unsafe { SS::set_reg(*data) };
+    // SAFETY: as above.
+    unsafe { DS::set_reg(*data) };
+    // SAFETY: as above.
+    unsafe { ES::set_reg(*data) };
+    // SAFETY: `task` describes the static TSS, whose stacks are static, and is loaded for the first time.
+    unsafe { load_tss(*task) };
+}
