@@ -2,8 +2,9 @@
 
 use crate::exit::{Exit, exit};
 use crate::failure::Named;
+use crate::paging::{self, DeviceMapper};
 use crate::start_info::StartInfo;
-use crate::{logger, pic, say, segments, serial};
+use crate::{interrupts, logger, pic, say, segments, serial};
 use core::fmt::{Debug, Display};
 
 /// The machine as an image finds it.
@@ -15,6 +16,8 @@ pub struct Machine {
     pub command_line: &'static str,
     /// Physical address of ACPI's root pointer, if the boot loader gave it.
     pub rsdp: Option<u64>,
+    /// Maps device memory.
+    pub mapper: DeviceMapper,
 }
 
 /// An image failed, and has said so.
@@ -41,7 +44,7 @@ pub unsafe fn start(name: &'static str, start_info: u64, run: Run) -> ! {
     logger::init();
     segments::init();
     pic::mask_all();
-    crate::interrupts::init();
+    interrupts::init();
     // SAFETY: the caller's promise; the boot page tables are still the active ones.
     let start_info = match unsafe { StartInfo::read(start_info) } {
         Ok(start_info) => start_info,
@@ -50,7 +53,10 @@ pub unsafe fn start(name: &'static str, start_info: u64, run: Run) -> ! {
             exit(Exit::Failure)
         }
     };
-    let mut machine = Machine { name, command_line: start_info.command_line, rsdp: start_info.rsdp };
+    let StartInfo { command_line, rsdp } = start_info;
+    // SAFETY: the caller promises that the boot page tables are the active ones, and this function runs once.
+    let mapper = unsafe { paging::mapper() };
+    let mut machine = Machine { name, command_line, rsdp, mapper };
     match run(&mut machine) {
         Ok(()) => exit(Exit::Success),
         Err(Failed) => exit(Exit::Failure),

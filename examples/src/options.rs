@@ -73,12 +73,10 @@ impl<'a> Options<'a> {
         Ok(Self { line })
     }
 
-    /// The value of `key`, or `default` without one; `expected` tells a user what can be given.
-    pub fn get<T: FromStr>(&self, key: &'a str, default: T, expected: &'static str) -> Result<T, OptionError<'a>> {
-        match pairs(self.line).find(|(found, _)| *found == key) {
-            None => Ok(default),
-            Some((_, value)) => value.parse().map_err(|_| OptionError::InvalidValue { key, value, expected }),
-        }
+    /// The value of `key`, if it is given; `expected` tells a user what can be given.
+    pub fn get<T: FromStr>(&self, key: &'a str, expected: &'static str) -> Result<Option<T>, OptionError<'a>> {
+        let Some((_, value)) = pairs(self.line).find(|(found, _)| *found == key) else { return Ok(None) };
+        value.parse().map(Some).map_err(|_| OptionError::InvalidValue { key, value, expected })
     }
 }
 
@@ -133,21 +131,21 @@ mod tests {
     const KNOWN: &[&str] = &["mode", "count"];
 
     #[test]
-    fn an_option_left_out_has_its_default() {
+    fn an_option_left_out_has_no_value() {
         let options = Options::parse("  ", KNOWN).unwrap();
-        assert_eq!(options.get("count", 7, "a number"), Ok(7));
+        assert_eq!(options.get::<u32>("count", "a number"), Ok(None));
     }
 
     #[test]
     fn an_option_has_the_value_given() {
         let options = Options::parse("mode=interrupt  count=12", KNOWN).unwrap();
-        assert_eq!(options.get("mode", Mode::Polled, Mode::EXPECTED), Ok(Mode::Interrupt));
-        assert_eq!(options.get("count", 7, "a number"), Ok(12));
+        assert_eq!(options.get("mode", Mode::EXPECTED), Ok(Some(Mode::Interrupt)));
+        assert_eq!(options.get("count", "a number"), Ok(Some(12)));
     }
 
     #[test]
     fn a_value_may_contain_an_equals_sign() {
-        assert_eq!(Options::parse("mode=a=b", KNOWN).unwrap().get("mode", "".to_string(), ""), Ok("a=b".to_string()));
+        assert_eq!(Options::parse("mode=a=b", KNOWN).unwrap().get("mode", ""), Ok(Some("a=b".to_string())));
     }
 
     #[test]
@@ -160,7 +158,7 @@ mod tests {
         assert_eq!(repeated, OptionError::RepeatedOption { key: "count" });
         let options = Options::parse("mode=Polled", KNOWN).unwrap();
         assert_eq!(
-            options.get("mode", Mode::Polled, Mode::EXPECTED).unwrap_err().to_string(),
+            options.get::<Mode>("mode", Mode::EXPECTED).unwrap_err().to_string(),
             "`Polled` is not a value of `mode`; expected polled or interrupt"
         );
     }

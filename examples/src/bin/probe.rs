@@ -1,17 +1,154 @@
+//! Says what ivshmem devices there are, and touches the memory of each.
+//!
+//! ```text
+//! probe: begin config=<ecam|port-io> base=<hex|->
+//! probe: ivshmem <ssss:bb:dd.f> rev=<n> kind=<plain|doorbell> id=<n|-> vectors=<n> bar0=<hex> bar2=<hex> size=<bytes> subsystem=<vvvv:dddd>
+//! probe: error <ssss:bb:dd.f> <ErrorName> <details>
+//! probe: end devices=<n> errors=<n>
+//! ```
+//!
+//! Devices come in ascending address order, with an error in place of one that cannot be opened, and after one whose memory or
+//! interrupts are not right. `devices` counts the `ivshmem` lines and `errors` the `error` lines. An address is written as
+//! `0xfebf1000`; `base` is where ECAM's first bus is, `-` with port I/O; `id` is `-` for a plain device. Exit code 33 when
+//! enumeration worked, with however many devices; otherwise `probe: error <ErrorName> <details>` and 35.
+//!
+//! Options: `config=ecam|port-io|auto` forces the mechanism (`auto` without it); `touch=no` leaves the memory alone. Otherwise the first
+//! and last 8 bytes of each device's memory are written, read back and restored: not while anyone uses it.
+
 #![cfg_attr(target_os = "none", no_std, no_main)]
-use ivshmem_examples::{say, machine::{Machine, Failed}, clock::Clock};
+
+use core::fmt;
+use core::str::FromStr;
+use ivshmem::device::{self, Device, Kind, Selector, Vectors};
+use ivshmem::memory::{Memory, SharedMemory};
+use ivshmem::pci::{self, Access, Address, Function};
+use ivshmem_examples::failure::Named;
+use ivshmem_examples::machine::{Failed, Machine};
+use ivshmem_examples::mechanism::Mechanism;
+use ivshmem_examples::options::{OptionError, Options};
+use ivshmem_examples::paging::DeviceMapper;
+use ivshmem_examples::say;
+
 ivshmem_examples::image!(run);
+
 fn run(machine: &mut Machine) -> Result<(), Failed> {
-    say!("probe: begin {:?} {:?}", machine.command_line, machine.rsdp);
-    let clock = Clock::calibrate().map_err(|e| machine.failed(e))?;
-    say!("khz {}", clock.khz());
-    defmt::info!("hello {=u64}", clock.khz());
-    if machine.command_line.contains("fault") { unsafe { core::ptr::with_exposed_provenance_mut::<u64>(0x380000).write_volatile(4) }; }
-    if machine.command_line.contains("over") { over(0); }
-    if machine.command_line.contains("panic") { panic!("hi"); }
-    say!("probe: end");
+    let (mechanism, touch) = options(machine.command_line).map_err(|error| machine.failed(error))?;
+    // SAFETY: ring 0, the RSDP is from the start info, and configuration space is opened once.
+    let access = unsafe { mechanism.open(machine.rsdp, &mut machine.mapper) };
+    let access = access.map_err(|error| machine.failed(error))?;
+    match &access {
+        Access::Ecam(ecam) => {
+            let base = ecam.allocations().next().map_or(0, |allocation| allocation.base());
+            say!("probe: begin config=ecam base={base:#x}");
+        }
+        _ => say!("probe: begin config=port-io base=-"),
+    }
+
+    let (mut devices, mut errors) = (0u32, 0u32);
+    for Function { address, .. } in pci::functions(&access).filter(device::is_ivshmem) {
+        let mut failed = |error: &dyn fmt::Display| {
+            errors += 1;
+            say!("probe: error {address} {error}");
+        };
+        match open(&access, &mut machine.mapper, address) {
+            Ok(mut device) => {
+                devices += 1;
+                say!("{}", Found(&device));
+                if let Vectors::Broken { error, .. } = device.layout().vectors {
+                    failed(&Named(error));
+                }
+                if touch && let Some(memory) = device.memory() {
+                    touch_ends(&memory).unwrap_or_else(|error| failed(&Named(error)));
+                }
+            }
+            Err(error) => failed(&Named(error)),
+        }
+    }
+    say!("probe: end devices={devices} errors={errors}");
     Ok(())
 }
-#[allow(unconditional_recursion)]
-#[inline(never)]
-fn over(n: u64) -> u64 { let a = core::hint::black_box([n; 100]); over(n + a[4]) + a[7] }
+
+fn options(command_line: &str) -> Result<(Mechanism, bool), OptionError<'_>> {
+    let options = Options::parse(command_line, &["config", "touch"])?;
+    let mechanism = options.get("config", Mechanism::EXPECTED)?;
+    let touch: Option<Touch> = options.get("touch", "yes or no")?;
+    Ok((mechanism.unwrap_or(Mechanism::Auto), touch.is_none_or(|Touch(touch)| touch)))
+}
+
+fn open(access: &Access, mapper: &mut DeviceMapper, address: Address) -> Result<Device, device::OpenError> {
+    // SAFETY: `access` is this machine's configuration space, and nothing else of this image drives the function.
+    unsafe { Device::open(access, mapper, Selector::Address(address), device::Options::default()) }
+}
+
+/// A device's line.
+struct Found<'a>(&'a Device);
+
+impl fmt::Display for Found<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(device) = self;
+        let (vendor, subsystem) = device.subsystem();
+        write!(f, "probe: ivshmem {} rev={} kind={}", device.address(), device.revision(), device.kind())?;
+        match device.kind() {
+            Kind::Plain => f.write_str(" id=- vectors=0")?,
+            Kind::Doorbell { vectors } => write!(f, " id={} vectors={vectors}", device.id())?,
+        }
+        let (bar0, bar2, size) = (device.bar0(), device.bar2(), device.size());
+        write!(f, " bar0={bar0:#x} bar2={bar2:#x} size={size} subsystem={vendor:04x}:{subsystem:04x}")
+    }
+}
+
+/// What is wrong with a device's memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum MemoryError {
+    /// Fewer than 8 bytes.
+    TooSmall { size: usize },
+    /// What was written did not stay.
+    NotKept { offset: usize, wrote: u64, read: u64 },
+}
+
+impl fmt::Display for MemoryError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooSmall { size } => write!(f, "the memory has {size} bytes"),
+            Self::NotKept { offset, wrote, read } => {
+                write!(f, "at offset {offset:#x} of the memory {wrote:#x} was written and {read:#x} read back")
+            }
+        }
+    }
+}
+
+/// Writes, reads back and restores the first and the last 8 bytes.
+fn touch_ends(memory: &SharedMemory) -> Result<(), MemoryError> {
+    let too_small = MemoryError::TooSmall { size: memory.len() };
+    let last = memory.len().checked_sub(8).ok_or(too_small)?;
+    for offset in [0, last] {
+        let mut before = [0; 8];
+        memory.copy_out(offset, &mut before);
+        let wrote = !u64::from_le_bytes(before);
+        memory.copy_in(offset, &wrote.to_le_bytes());
+        let mut after = [0; 8];
+        memory.copy_out(offset, &mut after);
+        memory.copy_in(offset, &before);
+        let read = u64::from_le_bytes(after);
+        if read != wrote {
+            return Err(MemoryError::NotKept { offset, wrote, read });
+        }
+    }
+    Ok(())
+}
+
+/// `yes` or `no`.
+#[derive(Clone, Copy)]
+struct Touch(bool);
+
+impl FromStr for Touch {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        match text {
+            "yes" => Ok(Self(true)),
+            "no" => Ok(Self(false)),
+            _ => Err(()),
+        }
+    }
+}

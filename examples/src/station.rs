@@ -1,0 +1,143 @@
+//! The device that an image serves a mailbox on: opened, its interrupts enabled if the mode asks for them.
+
+use crate::clock::Clock;
+use crate::failure::Named;
+use crate::interrupts::FIRST_DOORBELL;
+use crate::machine::{Failed, Machine};
+use crate::mechanism::Mechanism;
+use crate::options::{Mode, OptionError, Options};
+use crate::say;
+use crate::timer::Timer;
+use core::fmt;
+use ivshmem::channel::Attach;
+use ivshmem::device::{self, Device, DoorbellRegister, Kind, Selector};
+use ivshmem::interrupt::{Vector, event};
+use ivshmem::memory::SharedMemory;
+use ivshmem::msix::{Interrupts, Message};
+use ivshmem::notify::Event;
+use ivshmem::pci::Access;
+
+/// Everything that `echo` and `control-loop` need before they can attach.
+#[derive(Debug)]
+pub struct Station {
+    /// The clock.
+    pub clock: Clock,
+    /// The local APIC's timer; it does not tick yet.
+    pub timer: Timer,
+    /// How messages are learned of.
+    pub mode: Mode,
+    /// How the peer is rung; a plain device has no doorbell.
+    pub doorbell: Option<DoorbellRegister>,
+    access: Access,
+    device: Device,
+    interrupts: Option<Interrupts>,
+}
+
+/// `mode=interrupt` on a device that has none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NoInterrupts;
+
+impl fmt::Display for NoInterrupts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("mode=interrupt needs an ivshmem-doorbell device, and this one is plain")
+    }
+}
+
+/// The device's memory was taken before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MemoryTaken;
+
+impl fmt::Display for MemoryTaken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the device's memory is in use")
+    }
+}
+
+impl Station {
+    /// Reads the options `mode=polled|interrupt` and `device=<selector>`, opens the device and says `ready`.
+    ///
+    /// Without a mode it is `interrupt` on a doorbell device and `polled` on a plain one. The device's memory comes apart
+    /// from the rest, for a mailbox to own. To be called once.
+    pub fn open(machine: &mut Machine) -> Result<(Self, SharedMemory), Failed> {
+        say!("{}: begin {}", machine.name, machine.command_line);
+        let (mode, selector) = options(machine.command_line).map_err(|error| machine.failed(error))?;
+        let clock = Clock::calibrate().map_err(|error| machine.failed(error))?;
+        // SAFETY: ring 0, the RSDP is from the start info, and configuration space is opened once.
+        let access = unsafe { Mechanism::Auto.open(machine.rsdp, &mut machine.mapper) };
+        let access = access.map_err(|error| machine.failed(error))?;
+        // SAFETY: this machine's configuration space, and nothing else of this image drives the function.
+        let device = unsafe { Device::open(&access, &mut machine.mapper, selector, device::Options::default()) };
+        let mut device = device.map_err(|error| machine.failed(error))?;
+        let timer = Timer::start(&mut machine.mapper, clock).map_err(|error| machine.failed(error))?;
+        let mode = match (mode, device.kind()) {
+            (Some(Mode::Interrupt), Kind::Plain) => return Err(machine.failed(NoInterrupts)),
+            (Some(mode), _) => mode,
+            (None, Kind::Plain) => Mode::Polled,
+            (None, Kind::Doorbell { .. }) => Mode::Interrupt,
+        };
+        let interrupts = match mode {
+            Mode::Polled => None,
+            Mode::Interrupt => {
+                let message = Message::new(timer.apic_id(), FIRST_DOORBELL).map_err(|error| machine.failed(error))?;
+                // Both channels' doorbells come on vector 0; any other stays masked.
+                Some(device.enable_interrupts(&access, &[message]).map_err(|error| machine.failed(error))?)
+            }
+        };
+        let memory = device.memory().ok_or_else(|| machine.failed(MemoryTaken))?;
+        let doorbell = device.doorbell().ok();
+        let id = Id(&device);
+        say!(
+            "{}: ready device={} kind={} id={id} size={} mode={mode}",
+            machine.name,
+            device.address(),
+            device.kind(),
+            device.size()
+        );
+        Ok((Self { clock, timer, mode, doorbell, access, device, interrupts }, memory))
+    }
+
+    /// How this end presents itself in its mailbox.
+    pub fn attach(&self) -> Attach {
+        let id = match self.device.kind() {
+            Kind::Plain => None,
+            Kind::Doorbell { .. } => Some(self.device.id()),
+        };
+        let wants_doorbells = match self.mode {
+            Mode::Polled => 0,
+            Mode::Interrupt => u64::MAX,
+        };
+        Attach { id, seed: self.clock.ticks(), wants_doorbells, ..Attach::polled() }
+    }
+
+    /// The record of the vector that the peer rings; it never fires in polled mode.
+    pub fn vector(&self) -> &'static Vector {
+        event(FIRST_DOORBELL)
+    }
+
+    /// Disables the device's interrupts and says an error if that fails. Returns how many came.
+    pub fn close(mut self, name: &str) -> u32 {
+        if let Some(Err(error)) = self.interrupts.take().map(|interrupts| interrupts.close(&self.access)) {
+            say!("{name}: error {}", Named(error));
+        }
+        event(FIRST_DOORBELL).count()
+    }
+}
+
+fn options(command_line: &str) -> Result<(Option<Mode>, Selector), OptionError<'_>> {
+    let options = Options::parse(command_line, &["mode", "device"])?;
+    let mode = options.get("mode", Mode::EXPECTED)?;
+    let selector = options.get("device", "an address, a number from 0, size:BYTES or subsystem:ID")?;
+    Ok((mode, selector.unwrap_or_default()))
+}
+
+/// A device's id, or `-` if it is plain and has none.
+struct Id<'a>(&'a Device);
+
+impl fmt::Display for Id<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.kind() {
+            Kind::Plain => f.write_str("-"),
+            Kind::Doorbell { .. } => write!(f, "{}", self.0.id()),
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! The tick: the local APIC's timer, its rate measured by the time stamp counter, and sleeping until it.
+
+use crate::clock::Clock;
+use crate::interrupts::{self, SPURIOUS, TICK};
+use core::fmt;
+use embedded_hal::delay::DelayNs;
+use ivshmem::interrupt::{ApicError, InstallError, LocalApic, Vector, event};
+use ivshmem::mmio::Mapper;
+use ivshmem::notify::{Event, Wait};
+use x86_64::instructions::interrupts as cpu;
+
+/// Length of one measurement, in milliseconds.
+const MEASUREMENT_MS: u32 = 10;
+
+/// The local APIC, taking interrupts, with a timer of known rate.
+#[derive(Debug)]
+pub struct Timer {
+    apic: LocalApic,
+    per_ms: u32,
+}
+
+/// Why there is no tick.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TimerError {
+    /// The local APIC cannot be used.
+    Apic(ApicError),
+    /// The stubs were refused.
+    Install(InstallError),
+    /// The timer's counter stood still.
+    Stopped,
+    /// A period that the timer's 32 bits cannot hold.
+    Period {
+        /// Microseconds asked for.
+        us: u32,
+    },
+}
+
+impl fmt::Display for TimerError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Apic(error) => error.fmt(f),
+            Self::Install(error) => error.fmt(f),
+            Self::Stopped => f.write_str("the local APIC's timer does not count"),
+            Self::Period { us } => write!(f, "the local APIC's timer has no period of {us} us"),
+        }
+    }
+}
+
+impl core::error::Error for TimerError {}
+
+impl From<ApicError> for TimerError {
+    fn from(error: ApicError) -> Self {
+        Self::Apic(error)
+    }
+}
+
+impl Timer {
+    /// Brings the local APIC up, installs the stubs, measures the timer and turns interrupts on.
+    ///
+    /// Takes about 50 ms. To be called once.
+    pub fn start(mapper: &mut impl Mapper, mut clock: Clock) -> Result<Self, TimerError> {
+        // SAFETY: ring 0; this CPU is the only one that runs, and its local APIC's mode is never changed.
+        let mut apic = unsafe { LocalApic::attach(mapper) }?;
+        apic.enable(SPURIOUS)?;
+        interrupts::install_stubs(&apic).map_err(TimerError::Install)?;
+        let mut measurements = [0; 5];
+        for ticks in &mut measurements {
+            apic.start_timer(TICK, u32::MAX)?;
+            let before = apic.timer_count();
+            clock.delay_ms(MEASUREMENT_MS);
+            *ticks = before.saturating_sub(apic.timer_count());
+        }
+        apic.stop_timer();
+        // The median: a delay of the host between two reads makes one measurement longer or shorter.
+        measurements.sort_unstable();
+        let per_ms = measurements[2] / MEASUREMENT_MS;
+        if per_ms == 0 {
+            return Err(TimerError::Stopped);
+        }
+        cpu::enable();
+        Ok(Self { apic, per_ms })
+    }
+
+    /// The local APIC's id: where messages go.
+    pub fn apic_id(&self) -> u32 {
+        self.apic.id()
+    }
+
+    /// The local APIC.
+    pub const fn apic(&self) -> &LocalApic {
+        &self.apic
+    }
+
+    /// Ticks of the timer's clock in a millisecond.
+    pub const fn per_ms(&self) -> u32 {
+        self.per_ms
+    }
+
+    /// Ticks every `us` microseconds from now on.
+    pub fn every(&mut self, us: u32) -> Result<(), TimerError> {
+        let ticks = u64::from(us) * u64::from(self.per_ms) / 1000;
+        let ticks = u32::try_from(ticks).map_err(|_| TimerError::Period { us })?;
+        Ok(self.apic.start_timer(TICK, ticks)?)
+    }
+}
+
+/// How often the timer ticked, wrapping.
+pub fn ticks() -> u32 {
+    event(TICK).count()
+}
+
+/// Sleeps until a doorbell rings or the timer ticks, whichever comes first.
+///
+/// A tick between [`until_tick`](Self::until_tick) and the sleep ends the sleep at once, as a doorbell does.
+#[derive(Clone, Copy, Debug)]
+pub struct Sleep {
+    doorbell: &'static Vector,
+    tick: u32,
+}
+
+impl Sleep {
+    /// Until the next tick after this call, or until `doorbell` fires.
+    pub fn until_tick(doorbell: &'static Vector) -> Self {
+        Self { doorbell, tick: ticks() }
+    }
+
+    /// Whether the tick came.
+    pub fn is_over(&self) -> bool {
+        ticks() != self.tick
+    }
+
+    /// Sleeps until the tick, whatever rings.
+    pub fn to_tick(&self) {
+        halt_until(|| self.is_over());
+    }
+}
+
+impl Wait for Sleep {
+    fn count(&self) -> u32 {
+        self.doorbell.count()
+    }
+
+    fn wait(&self, seen: u32) -> bool {
+        halt_until(|| self.count() != seen || self.is_over());
+        self.count() != seen
+    }
+}
+
+/// Halts until an interrupt makes `done` true. The timer runs, so that no halt lasts longer than a tick.
+fn halt_until(done: impl Fn() -> bool) {
+    loop {
+        // Off before the look: an interrupt after it is taken by the halt, which `sti` precedes by one instruction, and
+        // ends it.
+        cpu::disable();
+        if done() {
+            cpu::enable();
+            return;
+        }
+        cpu::enable_and_hlt();
+    }
+}
