@@ -83,7 +83,8 @@ impl core::error::Error for AutoError {}
 ///
 /// `rsdp` as for [`Mcfg::find`]. If the tables are wrong, the ports are taken; if the tables are right but the mapper
 /// does not reach what they name, that is an error, since the ports might reach fewer functions.
-/// To insist on a mechanism use [`Mcfg::find`] with [`Ecam::map`], or [`PortIo`](super::PortIo).
+/// To insist on a mechanism use [`Mcfg::find`] with [`Ecam::map`], or [`PortIo`](super::PortIo). QEMU 7.2's microvm has neither
+/// ports nor MCFG, but ECAM of buses 0 to 255 at 0xE000_0000: [`Ecam::map`] takes that from the caller.
 ///
 /// # Safety
 /// - What [`Mcfg::find`] and [`PortIo::new`](super::PortIo::new) ask for.
