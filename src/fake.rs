@@ -1,5 +1,6 @@
 //! Stand-ins for hardware and peers, for tests of code that uses this crate. They use `std`.
 
 pub mod config;
+pub mod machine;
 pub mod memory;
 pub mod registers;

@@ -59,24 +59,29 @@ impl Device {
         options: Options,
     ) -> Result<Self, OpenError> {
         let function = find(access, &selector)?;
-        let layout = Layout::probe(access, &function, options)?;
-        // SAFETY: the addresses are those that the function decodes, and the caller promises that nothing else drives it.
-        let device = unsafe { Self::with_layout(layout, mapper) };
+        let device = Layout::probe(access, &function, options).and_then(|layout| {
+            // SAFETY: the addresses are those that the function decodes, and the caller promises that nothing else drives it.
+            unsafe { Self::with_layout(layout, mapper) }
+        });
         // Whatever came of it: registers of a device that is gone read as 0 or all-ones, and neither means anything.
-        check_present(access, &layout)?;
-        let device = device?;
-        log!(
-            info,
-            "{}: {=str}, revision {=u8}, id {=u16}, {=u64} bytes at {=u64:#x}, {}",
-            layout.address,
-            device.quirks().name,
-            layout.revision,
-            device.id,
-            layout.size,
-            layout.bar2,
-            device.kind()
-        );
-        Ok(device)
+        if find::is_ivshmem(&function) {
+            check_present(access, function.address)?;
+        }
+        device
+            .inspect(|_device| {
+                log!(
+                    info,
+                    "{}: {=str}, revision {=u8}, id {=u16}, {=u64} bytes at {=u64:#x}, {}",
+                    _device.address(),
+                    _device.quirks().name,
+                    _device.revision(),
+                    _device.id,
+                    _device.size(),
+                    _device.bar2(),
+                    _device.kind()
+                );
+            })
+            .inspect_err(|_error| log!(error, "{}: {}", function.address, _error))
     }
 
     /// Maps a device whose layout is known: no access to configuration space, and none to a register but IVPosition, and
@@ -205,15 +210,15 @@ impl Device {
     ///
     /// Registers cannot tell: of a device that is gone they read as 0 or all-ones, and IVPosition may be 0.
     pub fn check_present<A: ConfigAccess + ?Sized>(&self, access: &A) -> Result<(), DeviceGone> {
-        check_present(access, &self.layout)
+        check_present(access, self.layout.address)
     }
 }
 
-fn check_present<A: ConfigAccess + ?Sized>(access: &A, layout: &Layout) -> Result<(), DeviceGone> {
-    if Function::read(access, layout.address).is_some_and(|function| find::is_ivshmem(&function)) {
+fn check_present<A: ConfigAccess + ?Sized>(access: &A, address: Address) -> Result<(), DeviceGone> {
+    if Function::read(access, address).is_some_and(|function| find::is_ivshmem(&function)) {
         return Ok(());
     }
-    log!(error, "{}: the device is gone", layout.address);
+    log!(error, "{}: the device is gone", address);
     Err(DeviceGone)
 }
 

@@ -1,12 +1,12 @@
 //! Register windows in software: every access of a [`Region`](crate::mmio::Region) into one is answered by a model.
 //!
-//! A window is known by its address. Its memory is filled with garbage and never answers anything itself, so that an
-//! access which goes round `Region` is seen.
+//! A window is known by its address, and has no memory: an access that goes round `Region` ends the test with a fault.
 
-use std::boxed::Box;
+use core::ptr::null_mut;
+use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous, munmap};
 use std::collections::BTreeMap;
+use std::io;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
-use std::vec::Vec;
 
 /// What answers register accesses; byte offsets from the window's start, multiples of 4.
 pub trait Registers: Send {
@@ -25,32 +25,34 @@ static WINDOWS: RwLock<BTreeMap<usize, (usize, Model)>> = RwLock::new(BTreeMap::
 /// A register window with a model behind it, for as long as the value lives.
 #[derive(Debug)]
 pub struct Window {
-    memory: Box<[Page]>,
+    page: usize,
+    mapped: usize,
+    address: usize,
 }
 
-#[derive(Clone, Debug)]
-#[repr(align(4096))]
-struct Page(#[allow(dead_code, reason = "it only takes up addresses")] [u8; 4096]);
-
 impl Window {
-    /// A window of `length` bytes (rounded up to pages), at a 4 KiB boundary.
-    pub fn new(length: usize, model: Arc<Mutex<dyn Registers>>) -> Self {
-        let memory: Vec<Page> = std::vec![Page([0xA5; 4096]); length.div_ceil(4096).max(1)];
-        let window = Self { memory: memory.into_boxed_slice() };
-        let entry = (window.memory.len() * 4096, model);
-        WINDOWS.write().unwrap_or_else(PoisonError::into_inner).insert(window.address(), entry);
-        window
+    /// A window of `length` bytes that begins `inside` bytes (below 4096) behind a page's start.
+    pub fn new(inside: usize, length: usize, model: Model) -> io::Result<Self> {
+        let mapped = (inside + length).next_multiple_of(4096);
+        // SAFETY: a new mapping at an address of the kernel's choice touches no existing memory.
+        let page = unsafe { mmap_anonymous(null_mut(), mapped, ProtFlags::empty(), MapFlags::PRIVATE) }?;
+        let page = page.expose_provenance();
+        let window = Self { page, mapped, address: page + inside };
+        WINDOWS.write().unwrap_or_else(PoisonError::into_inner).insert(window.address, (length, model));
+        Ok(window)
     }
 
     /// The address of its first byte.
     pub fn address(&self) -> usize {
-        self.memory.as_ptr().expose_provenance()
+        self.address
     }
 }
 
 impl Drop for Window {
     fn drop(&mut self) {
-        WINDOWS.write().unwrap_or_else(PoisonError::into_inner).remove(&self.address());
+        WINDOWS.write().unwrap_or_else(PoisonError::into_inner).remove(&self.address);
+        // SAFETY: the mapping is this value's own; nothing has ever been able to read or write it.
+        let _ = unsafe { munmap(core::ptr::with_exposed_provenance_mut(self.page), self.mapped) };
     }
 }
 

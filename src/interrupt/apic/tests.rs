@@ -27,7 +27,7 @@ impl Registers for Page {
 fn with_page(test: impl FnOnce(&mut LocalApic, &dyn Fn() -> Vec<(usize, u32)>)) {
     let _turn = turn();
     let page = Arc::new(Mutex::new(Page::default()));
-    let window = Window::new(4096, page.clone());
+    let window = Window::new(0, 4096, page.clone()).unwrap();
     let address = NonNull::new(core::ptr::with_exposed_provenance_mut(window.address())).unwrap();
     // SAFETY: the window stands in for the page until the end of this function, where END is reset.
     let mut apic = unsafe { LocalApic::from_page(address) };
