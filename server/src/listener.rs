@@ -7,6 +7,7 @@ use rustix::fs::{FileType, FlockOperation, Mode, OFlags, chmod, fchmod, flock, f
 use rustix::io::Errno;
 use rustix::net::{
     AddressFamily, SocketAddrUnix, SocketFlags, SocketType, accept_with, bind, connect, listen, socket_with,
+    sockopt::set_socket_send_buffer_size,
 };
 
 use crate::error::{Error, system};
@@ -17,6 +18,11 @@ const LONGEST_PATH: usize = 107;
 
 /// How many clients may wait to be accepted; the kernel cuts it to its own limit (net.core.somaxconn).
 const WAITING: i32 = 4096;
+
+/// Bytes of send buffer asked for: room for about 20 messages, by the kernel's way of counting. The kernel limits how many
+/// descriptors a user may have sent and not yet received (to `RLIMIT_NOFILE`, unless privileged), so what one client leaves
+/// unread is kept from the others; with the default buffer that would be some 280 for each.
+const SEND_BUFFER: usize = 8 << 10;
 
 /// The socket, bound to its path.
 #[derive(Debug)]
@@ -74,7 +80,9 @@ impl Listener {
 
     /// The next client, without waiting.
     pub fn accept(&self) -> Result<OwnedFd, Errno> {
-        accept_with(&self.socket, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK)
+        let client = accept_with(&self.socket, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK)?;
+        set_socket_send_buffer_size(&client, SEND_BUFFER)?;
+        Ok(client)
     }
 }
 

@@ -8,7 +8,8 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::raw::Raw;
 
-/// The server's program with this soft and hard limit, and without the right to raise the latter.
+/// The server's program with this soft and hard limit, and without the rights to raise the latter and to have any number of
+/// descriptors in flight.
 fn limited(limits: &str, arguments: &str, socket: &Path) -> Option<Child> {
     let script = format!("{limits}; exec \"$0\" -F --memfd -S \"$1\" {arguments}");
     let mut command = if rustix::process::geteuid().is_root() {
@@ -17,7 +18,7 @@ fn limited(limits: &str, arguments: &str, socket: &Path) -> Option<Child> {
             return None;
         }
         let mut command = Command::new("setpriv");
-        command.args(["--bounding-set=-sys_resource", "--inh-caps=-sys_resource", "sh"]);
+        command.args(["--bounding-set=-sys_resource,-sys_admin", "--inh-caps=-sys_resource,-sys_admin", "sh"]);
         command
     } else {
         Command::new("sh")
@@ -88,12 +89,17 @@ fn where_not_even_a_connection_can_be_accepted_clients_are_sent_away_too() {
         let socket = folder.path().join("socket");
         let Some(mut server) = limited(&format!("ulimit -n {limit}"), "-n 1", &socket) else { return };
         wait_ready(&mut server);
-        let mut clients = Vec::new();
+        let mut clients: Vec<Raw> = Vec::new();
         loop {
             let client = Raw::connect(&socket);
             if client.next().is_none() {
                 break;
             }
+            let id = i64::try_from(clients.len()).unwrap();
+            client.expect(id, false);
+            client.expect(-1, true);
+            (0..=id).for_each(|peer| drop(client.expect_vectors(peer, 1)));
+            clients.iter().for_each(|earlier| drop(earlier.expect_vectors(id, 1)));
             clients.push(client);
         }
         assert!(clients.len() >= 10, "{}", clients.len());
@@ -101,16 +107,24 @@ fn where_not_even_a_connection_can_be_accepted_clients_are_sent_away_too() {
             Raw::connect(&socket).expect_end();
         }
         let id = i64::try_from(clients.len()).unwrap();
-        clients[0].expect(0, false);
-        clients[0].expect(-1, true);
-        for id in 0..id {
-            clients[0].expect(id, true);
-        }
         clients.pop();
         clients[0].expect(id - 1, false);
         Raw::connect(&socket).expect_greeting(id);
         end(server);
     }
+}
+
+#[test]
+fn clients_that_never_read_leave_the_others_room_for_descriptors_in_flight() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("socket");
+    let Some(mut server) = limited("ulimit -n 1500", "-n 50", &socket) else { return };
+    wait_ready(&mut server);
+    let _asleep: Vec<_> = (0..25).map(|_| Raw::connect(&socket)).collect();
+    let reader = Raw::connect(&socket);
+    reader.expect_greeting(25);
+    (0..=25).for_each(|peer| drop(reader.expect_vectors(peer, 50)));
+    end(server);
 }
 
 fn wait_ready(server: &mut Child) {
