@@ -5,6 +5,7 @@ mod background;
 mod pid_file;
 mod size;
 
+use std::fmt::Display;
 use std::io::Write;
 use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
@@ -21,7 +22,7 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let outcome = if arguments.foreground || arguments.detached { serve(&arguments) } else { background::start() };
     outcome.unwrap_or_else(|error| {
-        eprintln!("ivshmem-server: {error:#}");
+        say(&format_args!("{error:#}"));
         ExitCode::FAILURE
     })
 }
@@ -48,10 +49,16 @@ fn serve(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let verbose = arguments.verbose;
     server.run(signalled, |event| {
         if verbose || matches!(event, Event::Refused(_)) {
-            eprintln!("ivshmem-server: {event}");
+            say(event);
         }
     })?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// A line on the standard error. Nobody has to listen: `eprintln` would end the server when the other end of a pipe is
+/// closed.
+fn say(what: &dyn Display) {
+    let _closed = writeln!(std::io::stderr(), "ivshmem-server: {what}");
 }
 
 /// The line that says that clients can come.

@@ -8,7 +8,6 @@ use std::time::Duration;
 use rustix::buffer::spare_capacity;
 use rustix::event::{EventfdFlags, Timespec, epoll, eventfd};
 use rustix::io::Errno;
-use rustix::net::RecvFlags;
 
 use crate::descriptors;
 use crate::error::{Error, system};
@@ -17,10 +16,12 @@ use crate::ids::{Ids, Serial};
 use crate::listener::Listener;
 use crate::memory::SharedMemory;
 use crate::options::Options;
-use crate::outbox::{Flush, Outbox, Vectors};
+use crate::outbox::{Outbox, Vectors};
 
+mod peer;
 mod running;
 
+use peer::Peer;
 pub use running::Running;
 
 /// How many clients are accepted before the present ones have their turn.
@@ -36,16 +37,6 @@ const LISTENER: u64 = 0;
 const STOP: u64 = 1;
 /// Clients' epoll data start here: their serial plus this.
 const CLIENTS: u64 = 2;
-
-#[derive(Debug)]
-struct Peer {
-    id: u16,
-    socket: OwnedFd,
-    vectors: Vectors,
-    outbox: Outbox,
-    /// Whether epoll tells when the socket takes more.
-    asks_for_room: bool,
-}
 
 /// A server, listening. It serves while [`run`](Self::run) runs, and removes on drop what it made: the socket, and the
 /// shared memory if that has a name and was not there before.
@@ -191,7 +182,7 @@ impl Server {
     fn admit(&mut self, socket: OwnedFd, report: &mut dyn FnMut(&Event)) -> Result<(), Refusal> {
         let vectors = self.make_vectors().map_err(|error| self.refusal(error))?;
         let serial = self.next_serial;
-        epoll::add(&self.epoll, &socket, epoll::EventData::new_u64(serial + CLIENTS), interest(false))
+        epoll::add(&self.epoll, &socket, epoll::EventData::new_u64(serial + CLIENTS), peer::interest(false))
             .map_err(|error| self.refusal(error))?;
         let oldest = self.peers.keys().next().copied();
         let id = self.ids.take(oldest).ok_or(Refusal::NoIdLeft)?;
@@ -202,7 +193,7 @@ impl Server {
         for peer in self.peers.values_mut() {
             peer.outbox.arrival(id, &vectors);
         }
-        self.peers.insert(serial, Peer { id, socket, vectors, outbox, asks_for_room: false });
+        self.peers.insert(serial, Peer::new(id, socket, vectors, outbox));
         report(&Event::Joined { id });
         self.flush_all(report);
         Ok(())
@@ -232,45 +223,21 @@ impl Server {
     fn attend(&mut self, serial: Serial, flags: epoll::EventFlags, report: &mut dyn FnMut(&Event)) {
         // It may have been dropped by an earlier event of the same batch.
         let Some(peer) = self.peers.get(&serial) else { return };
-        if flags.intersects(!epoll::EventFlags::OUT) {
-            let why = match rustix::net::recv(&peer.socket, &mut [0_u8; 1], RecvFlags::DONTWAIT) {
-                Ok((0, _)) | Err(Errno::CONNRESET) => Leaving::Closed,
-                Ok(_) => Leaving::Spoke,
-                // Readable, and nothing to read: it sent something out of band.
-                Err(Errno::AGAIN) => Leaving::Spoke,
-                Err(Errno::INTR) => return,
-                Err(error) => Leaving::Failed(error.raw_os_error()),
-            };
-            self.remove(vec![(serial, why)], report);
-        } else if let Some(why) = self.flush(serial) {
-            self.remove(vec![(serial, why)], report);
-        }
+        let leaving = if flags.intersects(!epoll::EventFlags::OUT) { peer.why_readable() } else { self.flush(serial) };
+        self.remove(leaving.into_iter().map(|why| (serial, why)).collect(), report);
     }
 
     /// Sends to one client what it can take, and says why it has to leave, if it has to.
     fn flush(&mut self, serial: Serial) -> Option<Leaving> {
         let peer = self.peers.get_mut(&serial)?;
-        let asks_for_room = match peer.outbox.flush(peer.socket.as_fd(), self.memory.as_fd()) {
-            Flush::Empty => false,
-            Flush::Full | Flush::More => true,
-            Flush::Congested => {
-                self.retry = true;
-                false
+        let data = epoll::EventData::new_u64(serial + CLIENTS);
+        match peer.flush(self.memory.as_fd(), self.epoll.as_fd(), data) {
+            Ok(congested) => {
+                self.retry |= congested;
+                peer.outbox.is_overrun().then_some(Leaving::Overrun { backlog: self.options.backlog })
             }
-            Flush::Lost(Errno::PIPE | Errno::CONNRESET) => return Some(Leaving::Closed),
-            Flush::Lost(error) => return Some(Leaving::Failed(error.raw_os_error())),
-        };
-        if peer.outbox.is_overrun() {
-            return Some(Leaving::Overrun { backlog: self.options.backlog });
+            Err(why) => Some(why),
         }
-        if asks_for_room != peer.asks_for_room {
-            let data = epoll::EventData::new_u64(serial + CLIENTS);
-            if let Err(error) = epoll::modify(&self.epoll, &peer.socket, data, interest(asks_for_room)) {
-                return Some(Leaving::Failed(error.raw_os_error()));
-            }
-            peer.asks_for_room = asks_for_room;
-        }
-        None
     }
 
     /// Sends to every client for which something waits and whose socket was not full when last tried.
@@ -280,10 +247,7 @@ impl Server {
     }
 
     fn flush_waiting(&mut self) -> Vec<(Serial, Leaving)> {
-        let waiting = |(serial, peer): (&Serial, &Peer)| {
-            let due = !peer.outbox.is_empty() && (!peer.asks_for_room || peer.outbox.is_overrun());
-            due.then_some(*serial)
-        };
+        let waiting = |(serial, peer): (&Serial, &Peer)| peer.is_due().then_some(*serial);
         let waiting: Vec<Serial> = self.peers.iter().filter_map(waiting).collect();
         waiting.into_iter().filter_map(|serial| Some((serial, self.flush(serial)?))).collect()
     }
@@ -311,12 +275,6 @@ impl Server {
         self.look_at_door(true);
         self.flush_all(report);
     }
-}
-
-/// What epoll shall tell of a client. That it hung up is told without asking.
-fn interest(asks_for_room: bool) -> epoll::EventFlags {
-    let reads = epoll::EventFlags::IN | epoll::EventFlags::RDHUP;
-    if asks_for_room { reads | epoll::EventFlags::OUT } else { reads }
 }
 
 /// A client's socket and eventfds.

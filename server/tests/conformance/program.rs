@@ -89,6 +89,19 @@ fn verbose_tells_who_comes_and_goes() {
 }
 
 #[test]
+fn it_serves_on_when_nobody_listens_to_what_it_says() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("socket");
+    let mut server = Foreground::start(program().args(["-F", "-v", "--memfd", "-S"]).arg(&socket));
+    drop(server.child.stderr.take());
+    for id in 0..3 {
+        Raw::connect(&socket).expect_greeting(id);
+    }
+    kill_process(Pid::from_child(&server.child), Signal::TERM).unwrap();
+    assert!(server.child.wait().unwrap().success());
+}
+
+#[test]
 fn a_killed_server_s_socket_and_memory_do_not_keep_the_next_one_from_starting() {
     let folder = tempfile::tempdir().unwrap();
     let socket = folder.path().join("socket");

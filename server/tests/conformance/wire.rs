@@ -2,7 +2,7 @@
 
 use std::os::fd::{AsFd, AsRawFd};
 
-use ivshmem_server::{Event, Leaving, Options};
+use ivshmem_server::{Event, Leaving, Options, Refusal};
 use rustix::fs::{OFlags, fcntl_getfl, fstat};
 
 use crate::raw::{Rig, is_readable, ring, rung};
@@ -128,6 +128,25 @@ fn ids_go_on_from_0_after_65535() {
         })
         .collect();
     drop(clients);
+}
+
+#[test]
+fn when_all_ids_are_spent_clients_are_refused_until_nobody_is_left_who_knew_their_owners() {
+    let rig = Rig::vectors(1);
+    let witness = rig.connect();
+    witness.expect_greeting(0);
+    rig.expect_joined(0);
+    // The witness does not read: most of the others come and go unseen, which does not matter.
+    for id in 1..=65535 {
+        drop(rig.connect());
+        rig.expect_joined(id);
+        assert_eq!(rig.event(), Event::Left { id, why: Leaving::Closed });
+    }
+    rig.connect().expect_end();
+    assert_eq!(rig.event(), Event::Refused(Refusal::NoIdLeft));
+    drop(witness);
+    assert_eq!(rig.event(), Event::Left { id: 0, why: Leaving::Closed });
+    rig.connect().expect_greeting(1);
 }
 
 #[test]
