@@ -99,8 +99,7 @@ fn each_vector_sends_its_own_message() {
 fn vectors_not_in_use_stay_masked_even_if_an_earlier_image_left_them_open() {
     let machine = qemu(4);
     let mut device = open(&machine).unwrap();
-    let left_open = device.enable_interrupts(&machine, &messages(4)).unwrap();
-    core::mem::forget(left_open);
+    let _left_open = device.enable_interrupts(&machine, &messages(4)).unwrap();
     let mut interrupts = open(&machine).unwrap().enable_interrupts(&machine, &messages(1)).unwrap();
     for vector in 1..4 {
         machine.ring(vector);
