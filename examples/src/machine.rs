@@ -1,11 +1,10 @@
 //! What an image gets: the machine, brought up in a fixed order, and how the image ends.
 
 use crate::exit::{Exit, exit};
-use crate::failure::Named;
+use crate::failure::{Failure, Named};
 use crate::paging::{self, DeviceMapper};
 use crate::start_info::StartInfo;
 use crate::{interrupts, logger, pic, say, segments, serial};
-use core::fmt::{Debug, Display};
 
 /// The machine as an image finds it.
 #[derive(Debug)]
@@ -29,7 +28,7 @@ pub type Run = fn(&mut Machine) -> Result<(), Failed>;
 
 impl Machine {
     /// Says `<image>: error <ErrorName> <details>`.
-    pub fn failed(&self, error: impl Debug + Display) -> Failed {
+    pub fn failed(&self, error: &dyn Failure) -> Failed {
         say!("{}: error {}", self.name, Named(error));
         Failed
     }
@@ -49,7 +48,7 @@ pub unsafe fn start(name: &'static str, start_info: u64, run: Run) -> ! {
     let start_info = match unsafe { StartInfo::read(start_info) } {
         Ok(start_info) => start_info,
         Err(error) => {
-            say!("{name}: error {}", Named(error));
+            say!("{name}: error {}", Named(&error));
             exit(Exit::Failure)
         }
     };

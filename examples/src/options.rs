@@ -1,7 +1,7 @@
 //! The command line: `key=value` words, each key known to the image and given once.
 
 use core::fmt;
-use core::str::FromStr;
+use core::str::{FromStr, SplitAsciiWhitespace};
 
 /// The words of a command line, checked.
 #[derive(Clone, Copy, Debug)]
@@ -61,12 +61,13 @@ impl core::error::Error for OptionError<'_> {}
 impl<'a> Options<'a> {
     /// Takes a command line whose keys are all among `known`.
     pub fn parse(line: &'a str, known: &'static [&'static str]) -> Result<Self, OptionError<'a>> {
-        for (position, word) in line.split_ascii_whitespace().enumerate() {
+        let mut words = line.split_ascii_whitespace();
+        while let Some(word) = words.next() {
             let (key, _) = word.split_once('=').ok_or(OptionError::NotAnOption { word })?;
             if !known.contains(&key) {
                 return Err(OptionError::UnknownOption { key, known });
             }
-            if pairs(line).take(position).any(|(earlier, _)| earlier == key) {
+            if find(words.clone(), key).is_some() {
                 return Err(OptionError::RepeatedOption { key });
             }
         }
@@ -75,13 +76,15 @@ impl<'a> Options<'a> {
 
     /// The value of `key`, if it is given; `expected` tells a user what can be given.
     pub fn get<T: FromStr>(&self, key: &'a str, expected: &'static str) -> Result<Option<T>, OptionError<'a>> {
-        let Some((_, value)) = pairs(self.line).find(|(found, _)| *found == key) else { return Ok(None) };
+        let Some(value) = find(self.line.split_ascii_whitespace(), key) else { return Ok(None) };
         value.parse().map(Some).map_err(|_| OptionError::InvalidValue { key, value, expected })
     }
 }
 
-fn pairs(line: &str) -> impl Iterator<Item = (&str, &str)> {
-    line.split_ascii_whitespace().filter_map(|word| word.split_once('='))
+// Not inlined: it is called for each key, and the size of an image is a promise.
+#[inline(never)]
+fn find<'a>(words: SplitAsciiWhitespace<'a>, key: &str) -> Option<&'a str> {
+    words.filter_map(|word| word.split_once('=')).find(|(found, _)| *found == key).map(|(_, value)| value)
 }
 
 /// How an image learns of messages.

@@ -1,10 +1,9 @@
 //! What `echo` and `control-loop` have in common: take each message, answer it, keep the link, count.
 
-use crate::failure::Named;
+use crate::failure::{Failure, Named};
 use crate::response::{MAX_LEN, Response};
 use crate::say;
 use crate::timer::Sleep;
-use core::fmt::{Debug, Display};
 use core::ops::ControlFlow;
 use ivshmem::channel::{Channels, Link, LinkState, Notice, Receiver, RecvError, SendError, Sender, TakeError};
 use ivshmem::memory::Memory;
@@ -120,7 +119,7 @@ impl<'a, M: Memory, D: Doorbell> Service<'a, M, D> {
             LinkState::Incompatible { ours, theirs } => {
                 say!("{name}: error Incompatible the peer's channels have digest {theirs:016x}, these {ours:016x}");
             }
-            LinkState::Violated(violation) => say!("{name}: error {}", Named(violation)),
+            LinkState::Violated(violation) => say!("{name}: error {}", Named(&violation)),
             // Waiting is where every link begins; staleness is not asked for.
             _ => {}
         }
@@ -193,7 +192,7 @@ impl<'a, M: Memory, D: Doorbell> Service<'a, M, D> {
             Err(error) => {
                 self.drop_answer();
                 if matches!(error, SendError::Violated(_)) {
-                    self.complain(error);
+                    self.complain(&error);
                     self.answers.resync();
                 }
             }
@@ -216,13 +215,13 @@ impl<'a, M: Memory, D: Doorbell> Service<'a, M, D> {
 
     fn receive_failed(&mut self, error: RecvError) {
         if matches!(error, RecvError::Violated(_)) {
-            self.complain(error);
+            self.complain(&error);
             self.messages.resync();
         }
     }
 
     /// Says an error, but no second one in a session: a hostile peer could make thousands.
-    fn complain(&mut self, error: impl Debug + Display) {
+    fn complain(&mut self, error: &dyn Failure) {
         if !self.complained {
             say!("{}: error {}", self.name, Named(error));
         }

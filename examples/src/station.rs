@@ -4,7 +4,6 @@ use crate::clock::Clock;
 use crate::failure::Named;
 use crate::interrupts::FIRST_DOORBELL;
 use crate::machine::{Failed, Machine};
-use crate::mechanism::Mechanism;
 use crate::options::{Mode, OptionError, Options};
 use crate::say;
 use crate::timer::Timer;
@@ -15,7 +14,7 @@ use ivshmem::interrupt::{Vector, event};
 use ivshmem::memory::SharedMemory;
 use ivshmem::msix::{Interrupts, Message};
 use ivshmem::notify::Event;
-use ivshmem::pci::Access;
+use ivshmem::pci::PortIo;
 
 /// Everything that `echo` and `control-loop` need before they can attach.
 #[derive(Debug)]
@@ -28,7 +27,7 @@ pub struct Station {
     pub mode: Mode,
     /// How the peer is rung; a plain device has no doorbell.
     pub doorbell: Option<DoorbellRegister>,
-    access: Access,
+    access: PortIo,
     device: Device,
     interrupts: Option<Interrupts>,
 }
@@ -40,6 +39,16 @@ pub struct NoInterrupts;
 impl fmt::Display for NoInterrupts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("mode=interrupt needs an ivshmem-doorbell device, and this one is plain")
+    }
+}
+
+/// A machine without configuration ports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NoPorts;
+
+impl fmt::Display for NoPorts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the machine has no configuration ports")
     }
 }
 
@@ -56,21 +65,24 @@ impl fmt::Display for MemoryTaken {
 impl Station {
     /// Reads the options `mode=polled|interrupt` and `device=<selector>`, opens the device and says `ready`.
     ///
-    /// Without a mode it is `interrupt` on a doorbell device and `polled` on a plain one. The device's memory comes apart
+    /// Configuration space is reached through the ports, which the PCs that boot these images have, and which take a
+    /// tenth of the code of finding and using ECAM; `probe` shows that. Without a mode it is `interrupt` on a doorbell device and `polled` on a plain one. The device's memory comes apart
     /// from the rest, for a mailbox to own. To be called once.
     pub fn open(machine: &mut Machine) -> Result<(Self, SharedMemory), Failed> {
         say!("{}: begin {}", machine.name, machine.command_line);
-        let (mode, selector) = options(machine.command_line).map_err(|error| machine.failed(error))?;
-        let clock = Clock::calibrate().map_err(|error| machine.failed(error))?;
-        // SAFETY: ring 0, the RSDP is from the start info, and configuration space is opened once.
-        let access = unsafe { Mechanism::Auto.open(machine.rsdp, &mut machine.mapper) };
-        let access = access.map_err(|error| machine.failed(error))?;
+        let (mode, selector) = options(machine.command_line).map_err(|error| machine.failed(&error))?;
+        let clock = Clock::calibrate().map_err(|error| machine.failed(&error))?;
+        // SAFETY: ring 0, and nothing else in the image uses the ports; whether they are there is asked next.
+        let access = unsafe { PortIo::new() };
+        if !access.is_present() {
+            return Err(machine.failed(&NoPorts));
+        }
         // SAFETY: this machine's configuration space, and nothing else of this image drives the function.
         let device = unsafe { Device::open(&access, &mut machine.mapper, selector, device::Options::default()) };
-        let mut device = device.map_err(|error| machine.failed(error))?;
-        let timer = Timer::start(&mut machine.mapper, clock).map_err(|error| machine.failed(error))?;
+        let mut device = device.map_err(|error| machine.failed(&error))?;
+        let timer = Timer::start(&mut machine.mapper, clock).map_err(|error| machine.failed(&error))?;
         let mode = match (mode, device.kind()) {
-            (Some(Mode::Interrupt), Kind::Plain) => return Err(machine.failed(NoInterrupts)),
+            (Some(Mode::Interrupt), Kind::Plain) => return Err(machine.failed(&NoInterrupts)),
             (Some(mode), _) => mode,
             (None, Kind::Plain) => Mode::Polled,
             (None, Kind::Doorbell { .. }) => Mode::Interrupt,
@@ -78,12 +90,12 @@ impl Station {
         let interrupts = match mode {
             Mode::Polled => None,
             Mode::Interrupt => {
-                let message = Message::new(timer.apic_id(), FIRST_DOORBELL).map_err(|error| machine.failed(error))?;
+                let message = Message::new(timer.apic_id(), FIRST_DOORBELL).map_err(|error| machine.failed(&error))?;
                 // Both channels' doorbells come on vector 0; any other stays masked.
-                Some(device.enable_interrupts(&access, &[message]).map_err(|error| machine.failed(error))?)
+                Some(device.enable_interrupts(&access, &[message]).map_err(|error| machine.failed(&error))?)
             }
         };
-        let memory = device.memory().ok_or_else(|| machine.failed(MemoryTaken))?;
+        let memory = device.memory().ok_or_else(|| machine.failed(&MemoryTaken))?;
         let doorbell = device.doorbell().ok();
         let id = Id(&device);
         say!(
@@ -117,7 +129,7 @@ impl Station {
     /// Disables the device's interrupts and says an error if that fails. Returns how many came.
     pub fn close(mut self, name: &str) -> u32 {
         if let Some(Err(error)) = self.interrupts.take().map(|interrupts| interrupts.close(&self.access)) {
-            say!("{name}: error {}", Named(error));
+            say!("{name}: error {}", Named(&error));
         }
         event(FIRST_DOORBELL).count()
     }

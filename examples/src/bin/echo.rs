@@ -37,12 +37,12 @@ const LOOK_US: u64 = 2000;
 
 fn run(machine: &mut Machine) -> Result<(), Failed> {
     let (mut station, memory) = Station::open(machine)?;
-    station.timer.every(TICK_US).map_err(|error| machine.failed(error))?;
+    station.timer.every(TICK_US).map_err(|error| machine.failed(&error))?;
     let mailbox = Mailbox::new(memory, End::First, &COMMAND_RESPONSE);
-    let mut mailbox = mailbox.map_err(|error| machine.failed(error))?;
+    let mut mailbox = mailbox.map_err(|error| machine.failed(&error))?;
     let (link, channels) = mailbox.attach(station.attach());
     let service = Service::new(machine.name, link, channels, station.doorbell.clone());
-    let mut service = service.map_err(|error| machine.failed(error))?;
+    let mut service = service.map_err(|error| machine.failed(&error))?;
 
     let clock = station.clock;
     let mut busy_until = clock.ticks();

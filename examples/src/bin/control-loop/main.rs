@@ -54,17 +54,17 @@ const BUDGET_US: u64 = 500;
 fn run(machine: &mut Machine) -> Result<(), Failed> {
     let (mut station, memory) = Station::open(machine)?;
     let mailbox = Mailbox::new(memory, End::First, &COMMAND_RESPONSE);
-    let mut mailbox = mailbox.map_err(|error| machine.failed(error))?;
+    let mut mailbox = mailbox.map_err(|error| machine.failed(&error))?;
     let (link, channels) = mailbox.attach(station.attach());
     let service = Service::new(machine.name, link, channels, station.doorbell.clone());
-    let mut service = service.map_err(|error| machine.failed(error))?;
+    let mut service = service.map_err(|error| machine.failed(&error))?;
 
     let clock = station.clock;
     let budget = clock.from_us(BUDGET_US);
     let mut schedule = Schedule::new(clock.from_us(CYCLE_US.into()));
     let mut axis = Axis::new();
     let mut cycles = Cycles::default();
-    station.timer.every(CYCLE_US).map_err(|error| machine.failed(error))?;
+    station.timer.every(CYCLE_US).map_err(|error| machine.failed(&error))?;
     let mut sleep = Sleep::until_tick(station.vector());
     'cycles: loop {
         sleep.to_tick();

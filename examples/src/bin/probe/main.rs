@@ -17,25 +17,27 @@
 
 #![cfg_attr(target_os = "none", no_std, no_main)]
 
+mod variant;
+
 use core::fmt;
 use core::str::FromStr;
 use ivshmem::device::{self, Device, Kind, Selector, Vectors};
 use ivshmem::memory::{Memory, SharedMemory};
 use ivshmem::pci::{self, Access, Address, Function};
-use ivshmem_examples::failure::Named;
 use ivshmem_examples::machine::{Failed, Machine};
 use ivshmem_examples::mechanism::Mechanism;
 use ivshmem_examples::options::{OptionError, Options};
 use ivshmem_examples::paging::DeviceMapper;
 use ivshmem_examples::say;
+use variant::{DebugDisplay, Variant};
 
 ivshmem_examples::image!(run);
 
 fn run(machine: &mut Machine) -> Result<(), Failed> {
-    let (mechanism, touch) = options(machine.command_line).map_err(|error| machine.failed(error))?;
+    let (mechanism, touch) = options(machine.command_line).map_err(|error| machine.failed(&error))?;
     // SAFETY: ring 0, the RSDP is from the start info, and configuration space is opened once.
     let access = unsafe { mechanism.open(machine.rsdp, &mut machine.mapper) };
-    let access = access.map_err(|error| machine.failed(error))?;
+    let access = access.map_err(|error| machine.failed(&error))?;
     match &access {
         Access::Ecam(ecam) => {
             let base = ecam.allocations().next().map_or(0, |allocation| allocation.base());
@@ -46,22 +48,22 @@ fn run(machine: &mut Machine) -> Result<(), Failed> {
 
     let (mut devices, mut errors) = (0u32, 0u32);
     for Function { address, .. } in pci::functions(&access).filter(device::is_ivshmem) {
-        let mut failed = |error: &dyn fmt::Display| {
+        let mut failed = |error: &dyn DebugDisplay| {
             errors += 1;
-            say!("probe: error {address} {error}");
+            say!("probe: error {address} {}", Variant(error));
         };
         match open(&access, &mut machine.mapper, address) {
             Ok(mut device) => {
                 devices += 1;
                 say!("{}", Found(&device));
                 if let Vectors::Broken { error, .. } = device.layout().vectors {
-                    failed(&Named(error));
+                    failed(&error);
                 }
                 if touch && let Some(memory) = device.memory() {
-                    touch_ends(&memory).unwrap_or_else(|error| failed(&Named(error)));
+                    touch_ends(&memory).unwrap_or_else(|error| failed(&error));
                 }
             }
-            Err(error) => failed(&Named(error)),
+            Err(error) => failed(&error),
         }
     }
     say!("probe: end devices={devices} errors={errors}");
