@@ -11,9 +11,9 @@ const REPEATED: usize = 32;
 /// What `status` tells of the loop.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Cycles {
-    /// Cycles that ran.
-    pub ran: u64,
-    /// Cycles that should have begun while an earlier one was late.
+    /// Cycles that were due so far.
+    pub due: u64,
+    /// Those of them that did not run, because an earlier one was late.
     pub missed: u64,
 }
 
@@ -34,11 +34,11 @@ pub fn execute(command: &[u8], axis: &mut Axis, cycles: Cycles, response: &mut R
         }
         b"status" => {
             let (target, speed, position) = (axis.target_rpm(), axis.speed_rpm(), axis.position());
-            let Cycles { ran, missed } = cycles;
+            let Cycles { due, missed } = cycles;
             // Shorter than a response, whatever the numbers.
             let _ = write!(
                 response,
-                "ok status target={target} speed={speed} position={position} cycles={ran} missed={missed}"
+                "ok status target={target} speed={speed} position={position} cycles={due} missed={missed}"
             );
         }
         b"quit" => {
@@ -94,7 +94,7 @@ mod tests {
 
     fn answer(axis: &mut Axis, command: &[u8]) -> (String, bool) {
         let mut response = Response::new();
-        let ends = execute(command, axis, Cycles { ran: 7, missed: 2 }, &mut response).is_break();
+        let ends = execute(command, axis, Cycles { due: 7, missed: 2 }, &mut response).is_break();
         (String::from_utf8_lossy(response.bytes()).into_owned(), ends)
     }
 

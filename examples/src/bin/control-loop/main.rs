@@ -22,8 +22,8 @@
 //! | anything else | `error unknown command: <its first 32 bytes>` |
 //!
 //! The cycle comes first: the axis is stepped at the tick, then commands are taken, in polled mode for half of the cycle
-//! and in interrupt mode whenever the doorbell rings, one at a time and none once the next tick has come. `missed` counts
-//! the cycles that should have begun while an earlier one was late.
+//! and in interrupt mode whenever the doorbell rings, one at a time and none once the next tick has come. `cycles`
+//! counts the cycles that were due since the start, and `missed` those of them that did not run because an earlier one was late.
 //!
 //! Options: `mode=polled|interrupt`, by default `interrupt` if the device can; `device=<selector>`, by default the first.
 
@@ -72,7 +72,7 @@ fn run(machine: &mut Machine) -> Result<(), Failed> {
         let start = clock.ticks();
         let Some(missed) = schedule.begin(start) else { continue };
         cycles.missed = cycles.missed.saturating_add(missed);
-        cycles.ran = cycles.ran.saturating_add(1);
+        cycles.due = cycles.due.saturating_add(missed).saturating_add(1);
         axis.coast(missed);
         axis.step();
 
@@ -92,9 +92,9 @@ fn run(machine: &mut Machine) -> Result<(), Failed> {
 
     let Totals { received, sent, doorbells, recovered_by_poll, restarts, .. } = service.totals();
     let interrupts = station.close(machine.name);
-    let Cycles { ran, missed } = cycles;
+    let Cycles { due, missed } = cycles;
     say!(
-        "control-loop: end commands={received} responses={sent} cycles={ran} missed={missed} interrupts={interrupts} \
+        "control-loop: end commands={received} responses={sent} cycles={due} missed={missed} interrupts={interrupts} \
          doorbells={doorbells} recovered_by_poll={recovered_by_poll} restarts={restarts}"
     );
     Ok(())
