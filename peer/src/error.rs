@@ -116,6 +116,12 @@ pub enum OpenError {
         /// The function.
         address: Address,
     },
+    /// The kernel lets nobody map the BARs meanwhile.
+    #[error("{address}: the kernel maps no BAR of the device while a driver or a process (by VFIO) holds it")]
+    Held {
+        /// The function.
+        address: Address,
+    },
     /// No IOMMU.
     #[error(
         "{address} has no IOMMU group, so VFIO cannot open it: give the machine an IOMMU (QEMU: -device intel-iommu,intremap=on \

@@ -10,6 +10,7 @@ use crate::{Mapping, OpenError};
 use config::Config;
 use ivshmem::pci::{Address, Command, Function, Header};
 use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -127,7 +128,11 @@ impl Sysfs {
         let path = self.folder(device.address).join(format!("resource{index}"));
         let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::SYNC;
         let file = rustix::fs::open(&path, flags, Mode::empty()).map_err(|e| OpenError::system("open", &path, e))?;
-        Mapping::new(file, 0, length).map_err(|errno| OpenError::system("map", &path, errno))
+        Mapping::new(file, 0, length).map_err(|errno| match errno {
+            // Kernels with IO_STRICT_DEVMEM, such as Debian's: a region that a driver requested is nobody else's.
+            Errno::INVAL => OpenError::Held { address: device.address },
+            errno => OpenError::system("map", &path, errno),
+        })
     }
 
     /// `bus/pci` under the root.

@@ -4,7 +4,6 @@ use super::{Backend, Kind, RingError};
 use crate::{Mapping, OpenError, Vector};
 use ivshmem::notify::Doorbell;
 use ivshmem_server::client::{self, Client, GREETING_LIMIT};
-use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
@@ -43,10 +42,10 @@ impl Socket {
     fn take_vectors(&self, client: &Client) {
         for (place, fd) in self.vectors.iter().zip(client.vectors()) {
             if place.get().is_none()
-                && let Some(vector) = fd.try_clone().ok().and_then(|fd: OwnedFd| Vector::from_eventfd(fd).ok())
+                && let Ok(fd) = fd.try_clone()
             {
                 // Set already only if another thread was faster, with the same eventfd.
-                let _ = place.set(vector);
+                let _ = place.set(Vector::from_eventfd(fd));
             }
         }
     }

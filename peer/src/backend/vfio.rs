@@ -59,12 +59,10 @@ fn vectors(function: &Function, count: u16) -> Result<Vec<Vector>, OpenError> {
     for _ in 0..count {
         vectors.push(Vector::new().map_err(|errno| OpenError::system("create", path, errno))?);
     }
-    while !vectors.is_empty() {
-        match function.fire_into(&vectors)? {
-            None => break,
-            // The processors have only so many interrupts left; more is not to be had.
-            Some(available) => vectors.truncate(available.min(vectors.len() - 1)),
-        }
+    while !vectors.is_empty()
+        && let Some(fewer) = function.fire_into(&vectors)?
+    {
+        vectors.truncate(fewer);
     }
     Ok(vectors)
 }

@@ -8,7 +8,8 @@ use ivshmem_peer::{Mapping, Purpose};
 
 /// Show what is in shared memory: both ends of the mailbox, its channels, and the messages in their slots.
 ///
-/// Only reads, so it may be used beside whoever exchanges messages. What both sides write meanwhile is seen in part.
+/// Only reads, so it may be used beside whoever exchanges messages; what both sides write meanwhile is seen in part. The kernel shows a
+/// function that another process holds by VFIO to nobody else: look at the same memory from outside that machine then.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   ivshmem-peer dump --device file:/dev/shm/ivshmem

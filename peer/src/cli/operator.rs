@@ -11,7 +11,7 @@ use ivshmem::channel::End;
 use ivshmem::memory::Memory;
 use ivshmem_peer::{Backend, DeviceName};
 use script::{Command, Script};
-use terminal::{Line, Terminal};
+use terminal::{Line, Screen, Terminal};
 
 /// Type commands to the real-time side and see its responses.
 ///
@@ -44,14 +44,16 @@ impl Operator {
     pub(super) fn run(&self) -> Result<(), Failure> {
         let Opened { name, backend, mut mailbox } = self.mailbox.open(End::Second)?;
         announce(&name, &*backend)?;
-        let mut engine = Engine::attach(&mut mailbox, &*backend, self.mailbox.timeout());
+        let screen = if self.commands.is_some() { Screen::plain() } else { Screen::of_user() };
+        let mut engine = Engine::attach(&mut mailbox, &*backend, self.mailbox.timeout(), screen);
         let outcome = match self.commands {
             Some(commands) => typed_by_itself(&mut engine, commands, self.quit),
             None => typed_by_a_user(&mut engine, self.quit),
         };
         engine.close();
         // The counts are said in any case: they show how far it came.
-        let ended = say(format_args!("operator: end {}", engine.summary()));
+        let summary = engine.summary();
+        let ended = engine.screen.say(&format!("operator: end {summary}"), false);
         outcome.and(ended).and_then(|()| engine.verdict())
     }
 }
@@ -93,7 +95,6 @@ fn say_quit(engine: &mut Engine<'_>) -> Result<(), Failure> {
 fn typed_by_a_user(engine: &mut Engine<'_>, quit: bool) -> Result<(), Failure> {
     let mut terminal = Terminal::new();
     engine.wait_up()?;
-    terminal.prompt()?;
     loop {
         let line = match terminal.read()? {
             Line::Complete(line) => line,
@@ -103,20 +104,24 @@ fn typed_by_a_user(engine: &mut Engine<'_>, quit: bool) -> Result<(), Failure> {
             }
             Line::End => return if quit { say_quit(engine) } else { Ok(()) },
         };
-        if !line.is_empty() {
-            let command = Command::typed(line);
-            match engine.execute(&command)? {
-                Answer::Response { text, .. } => {
-                    say(format_args!("{}", super::mailbox::printable(&text)))?;
-                    if command.text == b"quit" && text == b"ok quit" {
-                        return Ok(());
-                    }
-                }
-                Answer::Lost => {
-                    say(format_args!("no response: the real-time side restarted, the command may be lost"))?
+        engine.screen.entered();
+        if line.is_empty() {
+            engine.screen.prompt()?;
+            continue;
+        }
+        let command = Command::typed(line);
+        match engine.execute(&command)? {
+            Answer::Response { text, .. } => {
+                let ended = command.text == b"quit" && text == b"ok quit";
+                engine.screen.say(&super::mailbox::printable(&text), !ended)?;
+                if ended {
+                    return Ok(());
                 }
             }
+            Answer::Lost => {
+                let lost = "no response: the real-time side restarted, the command may be lost";
+                engine.screen.say(lost, true)?;
+            }
         }
-        terminal.prompt()?;
     }
 }

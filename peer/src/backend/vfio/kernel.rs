@@ -201,7 +201,7 @@ impl Function {
         Ok(u16::try_from(info.count).unwrap_or(u16::MAX))
     }
 
-    /// Makes each MSI-X vector fire its eventfd. `Some(n)` if the kernel has only `n` interrupts to give.
+    /// Makes each MSI-X vector fire its eventfd. `Some(n)` if the kernel has no interrupts for so many: try `n`, which is fewer.
     pub(super) fn fire_into(&self, vectors: &[Vector]) -> Result<Option<usize>, OpenError> {
         let count = vectors.len() as u32;
         // The structure `vfio_irq_set`: five words, then one descriptor each.
@@ -214,9 +214,14 @@ impl Function {
         ];
         set.extend(vectors.iter().map(|vector| vector.as_fd().as_raw_fd() as u32));
         // SAFETY: the number takes a vfio_irq_set, whose layout is that of `set` and whose size field is its length.
-        let available = unsafe { call(&self.fd, Number::DeviceSetIrqs, set.as_mut_ptr().cast()) }
-            .map_err(|errno| self.failed("enable the interrupts of", errno))?;
-        Ok(usize::try_from(available).ok().filter(|&available| available > 0))
+        match unsafe { call(&self.fd, Number::DeviceSetIrqs, set.as_mut_ptr().cast()) } {
+            Ok(0) => Ok(None),
+            // By the interface's text, how many there are ...
+            Ok(available) => Ok(Some(usize::try_from(available).unwrap_or(0).min(vectors.len() - 1))),
+            // ... but what the kernel (6.1, x86) says where its processors have too few vectors left is this.
+            Err(Errno::NOSPC) => Ok(Some(vectors.len() / 2)),
+            Err(errno) => Err(self.failed("enable the interrupts of", errno)),
+        }
     }
 
     fn region(&self, index: u32) -> Result<vfio::vfio_region_info, OpenError> {

@@ -1,10 +1,10 @@
 //! One command at a time over the link, through restarts of the real-time side, with every round trip measured.
 
 use super::script::Command;
-use super::terminal::Terminal;
+use super::terminal::{Screen, Terminal};
+use crate::cli::Failure;
 use crate::cli::mailbox::{self, Incoming};
 use crate::cli::progress::Patience;
-use crate::cli::{Failure, say};
 use core::time::Duration;
 use hdrhistogram::Histogram;
 use ivshmem::channel::{End, LinkState, Mailbox};
@@ -24,6 +24,7 @@ pub(super) enum Answer {
 /// The operator's end of the mailbox.
 pub(super) struct Engine<'a> {
     exchange: Exchange<'a>,
+    pub(super) screen: Screen,
     vector: Option<&'a Vector>,
     patience: Patience,
     /// The session that is up or was last.
@@ -41,9 +42,11 @@ impl<'a> Engine<'a> {
         mailbox: &'a mut Mailbox<'static, Mapping>,
         backend: &'a dyn Backend,
         timeout: Duration,
+        screen: Screen,
     ) -> Self {
         Self {
             exchange: Exchange::attach(mailbox, backend, End::Second),
+            screen,
             vector: backend.vector(0),
             patience: Patience::new("operator", timeout),
             session: None,
@@ -59,7 +62,7 @@ impl<'a> Engine<'a> {
     /// Waits until the link is up.
     pub(super) fn wait_up(&mut self) -> Result<(), Failure> {
         self.patience.renew();
-        while self.poll(false)?.is_none() {}
+        while self.poll(None)?.is_none() {}
         Ok(())
     }
 
@@ -71,7 +74,7 @@ impl<'a> Engine<'a> {
         let mut sent: Option<(Instant, u64)> = None;
         let mut buffer = [0; MAX_MESSAGE];
         loop {
-            let up = self.poll(sent.is_some())?;
+            let up = self.poll(Some(sent.is_some()))?;
             if let (Some(session), Some((_, sent_in))) = (up, sent)
                 && session != sent_in
             {
@@ -116,12 +119,14 @@ impl<'a> Engine<'a> {
         let _ = self.vector.map(Vector::count);
         // A user may think for as long as he likes.
         self.patience.renew();
-        self.poll(false)?;
+        self.poll(None)?;
         Ok(())
     }
 
     /// Polls the link and says when it came up: the session if it is.
-    fn poll(&mut self, outstanding: bool) -> Result<Option<u64>, Failure> {
+    ///
+    /// `command`: whether a command is under way, and if so whether it was sent already.
+    fn poll(&mut self, command: Option<bool>) -> Result<Option<u64>, Failure> {
         let state = self.exchange.poll();
         let LinkState::Up { session } = state else {
             self.patience.check(|| mailbox::unlinked(state))?;
@@ -130,16 +135,17 @@ impl<'a> Engine<'a> {
         };
         if self.session != Some(session) {
             let peer = self.exchange.peer_id().map_or_else(|| "-".into(), |id| id.to_string());
-            match self.session.replace(session) {
+            let line = match self.session.replace(session) {
                 None => {
                     self.link_time = Some(self.exchange.attached_at().elapsed());
-                    say(format_args!("operator: up session={session:016x} peer={peer}"))?;
+                    format!("operator: up session={session:016x} peer={peer}")
                 }
-                Some(_) => say(format_args!(
-                    "operator: restarted session={session:016x} peer={peer} outstanding={}",
-                    u8::from(outstanding)
-                ))?,
-            }
+                Some(_) => {
+                    let outstanding = u8::from(command == Some(true));
+                    format!("operator: restarted session={session:016x} peer={peer} outstanding={outstanding}")
+                }
+            };
+            self.screen.say(&line, command.is_none())?;
             self.patience.renew();
         }
         Ok(Some(session))
@@ -149,7 +155,8 @@ impl<'a> Engine<'a> {
     pub(super) fn wrong(&mut self, command: &Command, expected: &str, response: &[u8]) -> Result<(), Failure> {
         self.wrong += 1;
         let (command, response) = (mailbox::printable(&command.text), mailbox::printable(response));
-        say(format_args!("operator: wrong command=\"{command}\" expected=\"{expected}\" response=\"{response}\""))
+        let line = format!("operator: wrong command=\"{command}\" expected=\"{expected}\" response=\"{response}\"");
+        self.screen.say(&line, false)
     }
 
     /// Says once a second how far it is.

@@ -1,4 +1,4 @@
-//! Lines from standard input, without ever waiting for one.
+//! What the user types and sees: lines from standard input, without ever waiting for one, and a prompt.
 
 use crate::cli::Failure;
 use rustix::event::{PollFd, PollFlags};
@@ -12,7 +12,6 @@ pub(super) struct Terminal {
     stdin: Stdin,
     bytes: Vec<u8>,
     ended: bool,
-    interactive: bool,
 }
 
 /// What there is to read now.
@@ -28,18 +27,7 @@ pub(super) enum Line {
 
 impl Terminal {
     pub(super) fn new() -> Self {
-        let stdin = std::io::stdin();
-        let interactive = stdin.is_terminal();
-        Self { stdin, bytes: Vec::new(), ended: false, interactive }
-    }
-
-    /// Asks a user, if there is one, for the next command.
-    pub(super) fn prompt(&self) -> Result<(), Failure> {
-        if !self.interactive {
-            return Ok(());
-        }
-        let mut out = std::io::stdout().lock();
-        out.write_all(b"> ").and_then(|()| out.flush()).map_err(|_| Failure::NoReader)
+        Self { stdin: std::io::stdin(), bytes: Vec::new(), ended: false }
     }
 
     /// The next line, if it is there already.
@@ -73,6 +61,59 @@ impl Terminal {
 impl AsFd for Terminal {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.stdin.as_fd()
+    }
+}
+
+/// Standard output, with a prompt where somebody sits at a terminal.
+#[derive(Debug)]
+pub(super) struct Screen {
+    interactive: bool,
+    /// The cursor stands behind a prompt.
+    prompted: bool,
+}
+
+impl Screen {
+    /// Shows no prompt: nobody types.
+    pub(super) fn plain() -> Self {
+        Self { interactive: false, prompted: false }
+    }
+
+    /// Shows a prompt if a user types.
+    pub(super) fn of_user() -> Self {
+        Self { interactive: std::io::stdin().is_terminal(), prompted: false }
+    }
+
+    /// One line, and the prompt after it if the next command may be typed now.
+    ///
+    /// All in one write: whoever answers the line finds the prompt there already.
+    pub(super) fn say(&mut self, line: &str, may_type: bool) -> Result<(), Failure> {
+        let mut text = String::new();
+        if self.prompted {
+            text.push('\n');
+        }
+        text.push_str(line);
+        text.push('\n');
+        self.prompted = self.interactive && may_type;
+        if self.prompted {
+            text.push_str("> ");
+        }
+        let mut out = std::io::stdout().lock();
+        out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(|_| Failure::NoReader)
+    }
+
+    /// The user ended his line, and with it the prompt's.
+    pub(super) fn entered(&mut self) {
+        self.prompted = false;
+    }
+
+    /// The user typed nothing: the prompt once more.
+    pub(super) fn prompt(&mut self) -> Result<(), Failure> {
+        if !self.interactive {
+            return Ok(());
+        }
+        self.prompted = true;
+        let mut out = std::io::stdout().lock();
+        out.write_all(b"> ").and_then(|()| out.flush()).map_err(|_| Failure::NoReader)
     }
 }
 
