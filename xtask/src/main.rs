@@ -1,1 +1,48 @@
-fn main() {}
+//! The developer's and CI's front door: `cargo xtask`.
+
+mod build;
+mod cargo;
+mod exchange;
+mod peer;
+mod progress;
+mod qemu;
+mod server;
+mod setup;
+mod test;
+mod tool;
+mod vm;
+mod workspace;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+#[derive(Parser, Debug)]
+#[command(name = "cargo xtask", about = "Build, run and test ivshmem between a real-time image and a Linux VM")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    Setup(setup::Setup),
+    Build(build::Build),
+    Qemu(qemu::Qemu),
+    Test(test::Test),
+    Server(server::Server),
+    Peer(peer::Peer),
+    #[command(hide = true)]
+    Reap(vm::Reap),
+}
+
+fn main() -> Result<()> {
+    match Cli::parse().command {
+        Command::Setup(setup) => setup.run(),
+        Command::Build(build) => build.run(),
+        Command::Qemu(qemu) => qemu.run(),
+        Command::Test(test) => test.run(),
+        Command::Server(server) => server.run(),
+        Command::Peer(peer) => peer.run(),
+        Command::Reap(reap) => reap.run(),
+    }
+}

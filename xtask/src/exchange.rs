@@ -1,0 +1,214 @@
+//! One real-time VM and one operator exchange commands and responses over one link, and both ends' counts are compared.
+
+use crate::progress::note;
+use crate::vm::{Accelerator, Echo, Fields, Image, Link, Machine, Mode, Operator, Place, RealTime, Session};
+use anyhow::{Result, bail, ensure};
+use std::time::{Duration, Instant};
+
+/// Which end is started first. Whoever comes second comes when the first one waits for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    Together,
+    RealTimeFirst,
+    OperatorFirst,
+}
+
+/// What is to run.
+#[derive(Debug, Clone)]
+pub struct Exchange {
+    pub mode: Mode,
+    pub machine: Machine,
+    pub accelerator: Accelerator,
+    pub place: Place,
+    pub size: u64,
+    pub vectors: u16,
+    pub first_id: u16,
+    pub processors: u32,
+    pub commands: u64,
+    pub order: Order,
+    pub interactive: bool,
+    pub show: bool,
+}
+
+impl Exchange {
+    /// Commands that the operator makes up by itself, with defaults that suit most runs.
+    pub fn new(mode: Mode, accelerator: Accelerator, place: Place) -> Self {
+        let (machine, order) = (Machine::default(), Order::Together);
+        let (size, vectors, first_id, processors, commands) = (1 << 20, 4, 0, 2, 100);
+        let (interactive, show) = (false, false);
+        Self {
+            mode,
+            machine,
+            accelerator,
+            place,
+            size,
+            vectors,
+            first_id,
+            processors,
+            commands,
+            order,
+            interactive,
+            show,
+        }
+    }
+
+    /// The link that this exchange goes over.
+    pub fn link(&self, session: &Session) -> Result<Link> {
+        match self.mode {
+            Mode::Doorbell => Link::doorbell(session, self.size, self.vectors, self.first_id),
+            Mode::Plain => Link::plain(self.size),
+        }
+    }
+
+    /// The real-time end's image.
+    pub fn image(&self) -> Image {
+        let reception = match self.mode {
+            Mode::Doorbell => "mode=interrupt",
+            Mode::Plain => "mode=polled",
+        };
+        let mut image = Image::new("control-loop", self.accelerator).options(reception);
+        (image.machine, image.processors) = (self.machine, self.processors);
+        // With a prompt on the terminal the image's lines would only be in the way.
+        image.echo = if self.show && !self.interactive { Echo::Lines } else { Echo::Nothing };
+        image
+    }
+
+    /// Starts the operator.
+    pub fn operator(&self, session: &mut Session, link: &Link) -> Result<Operator> {
+        if self.interactive {
+            return Operator::start(session, &self.place, link, &[], Echo::Bytes, true);
+        }
+        let echo = if self.show { Echo::Lines } else { Echo::Nothing };
+        let count = self.commands.to_string();
+        Operator::start(session, &self.place, link, &["--commands", &count, "--quit"], echo, false)
+    }
+
+    /// Runs it from nothing to a report.
+    pub fn run(&self, session: &mut Session) -> Result<Report> {
+        let begin = Instant::now();
+        let link = self.link(session)?;
+        let (mut image, mut operator) = self.start(session, &link)?;
+        if self.interactive {
+            forward_terminal(&mut operator);
+        }
+        let ready = image.event("ready ")?;
+        let device = operator.event("device ")?;
+        let up = [image.event("up ")?, operator.event("up ")?];
+        let operator_end = operator.finish()?;
+        let image_end = image.finish()?;
+        let report =
+            Report { exchange: self.clone(), ready, device, up, operator_end, image_end, took: begin.elapsed() };
+        report.check()?;
+        Ok(report)
+    }
+
+    fn start(&self, session: &mut Session, link: &Link) -> Result<(RealTime, Operator)> {
+        if self.order == Order::OperatorFirst {
+            let mut operator = self.operator(session, link)?;
+            let (_, opened) = operator.process().log().wait_line(0, "operator: device ")?;
+            note(format!("the operator waits: {}", opened.line()));
+            return Ok((self.image().start(session, vec![link.attach(0)?])?, operator));
+        }
+        let image = self.image().start(session, vec![link.attach(0)?])?;
+        if self.order == Order::RealTimeFirst {
+            let (_, ready) = image.process().log().wait_line(0, "control-loop: ready ")?;
+            note(format!("the image waits: {}", ready.line()));
+        }
+        let operator = self.operator(session, link)?;
+        Ok((image, operator))
+    }
+}
+
+/// Lets the user type to the operator until the input ends.
+fn forward_terminal(operator: &mut Operator) {
+    let Some(mut input) = operator.process().take_input() else { return };
+    // Ends with the input or with xtask; nothing waits for it.
+    std::thread::spawn(move || std::io::copy(&mut std::io::stdin().lock(), &mut input));
+}
+
+/// What both ends said at last.
+#[derive(Debug)]
+pub struct Report {
+    exchange: Exchange,
+    ready: Fields,
+    device: Fields,
+    up: [Fields; 2],
+    operator_end: Fields,
+    image_end: Fields,
+    took: Duration,
+}
+
+impl Report {
+    /// Whether all of it worked: the processes' exit statuses have been looked at, here the counts are.
+    fn check(&self) -> Result<()> {
+        let (operator, image) = (&self.operator_end, &self.image_end);
+        let sent = operator.number("commands")?;
+        ensure!(operator.number("wrong")? == 0, "wrong responses: {}", operator.line());
+        ensure!(sent == operator.number("responses")?, "unanswered commands: {}", operator.line());
+        ensure!(sent == image.number("commands")?, "the ends disagree: {} / {}", operator.line(), image.line());
+        ensure!(sent == image.number("responses")?, "the ends disagree: {} / {}", operator.line(), image.line());
+        if !self.exchange.interactive && sent < self.exchange.commands {
+            bail!("only {sent} of {} commands: {}", self.exchange.commands, operator.line());
+        }
+        let sum = |key: &str| Ok::<u64, anyhow::Error>(operator.number(key)? + image.number(key)?);
+        match self.exchange.mode {
+            Mode::Doorbell => {
+                ensure!(image.number("interrupts")? > 0, "no interrupt reached the image: {}", image.line());
+                ensure!(operator.number("interrupts")? > 0, "no interrupt reached the operator: {}", operator.line());
+            }
+            Mode::Plain => ensure!(sum("doorbells")? == 0, "doorbells over ivshmem-plain: {}", image.line()),
+        }
+        Ok(())
+    }
+
+    pub fn up(&self) -> &[Fields; 2] {
+        &self.up
+    }
+
+    /// A few lines for the end of a run.
+    pub fn text(&self) -> Result<String> {
+        let (operator, image, exchange) = (&self.operator_end, &self.image_end, &self.exchange);
+        let counts = |key: &str| Ok::<_, anyhow::Error>(format!("{} / {}", image.number(key)?, operator.number(key)?));
+        let microseconds = |key: &str| Ok::<_, anyhow::Error>(operator.number(key)? as f64 / 1000.0);
+        let mut text = format!(
+            "ivshmem-{} on {}, {} ({:.1} s)\n",
+            exchange.mode,
+            exchange.machine.name(),
+            exchange.accelerator,
+            self.took.as_secs_f64()
+        );
+        let mut row = |name: &str, value: String| text += &format!("  {name:<22} {value}\n");
+        row("real-time device", after(&self.ready, "ready "));
+        row("general-purpose device", after(&self.device, "device "));
+        row(
+            "link up",
+            format!(
+                "session={}, {} us after the operator began",
+                self.up[1].text("session")?,
+                operator.number("link_us")?
+            ),
+        );
+        row(
+            "commands, responses",
+            format!("{} sent, {} right", operator.number("commands")?, operator.number("responses")?),
+        );
+        row("interrupts", format!("{} (image / operator)", counts("interrupts")?));
+        row("doorbells", format!("{} (image / operator)", counts("doorbells")?));
+        row("recovered by polling", format!("{} (image / operator)", counts("recovered_by_poll")?));
+        row("cycles missed", format!("{} of {}", image.number("missed")?, image.number("cycles")?));
+        row(
+            "round trip",
+            format!(
+                "min {:.1} us, median {:.1} us, max {:.1} us",
+                microseconds("rtt_ns_min")?,
+                microseconds("rtt_ns_median")?,
+                microseconds("rtt_ns_max")?
+            ),
+        );
+        Ok(text)
+    }
+}
+
+fn after(fields: &Fields, word: &str) -> String {
+    fields.line().split_once(word).map_or(fields.line(), |(_, rest)| rest).to_owned()
+}

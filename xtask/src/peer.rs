@@ -1,0 +1,18 @@
+//! `cargo xtask peer`: builds `ivshmem-peer` and becomes it.
+
+use crate::cargo;
+use anyhow::Result;
+use std::ffi::OsString;
+
+/// Build ivshmem-peer and run it with the arguments that follow
+#[derive(clap::Args, Debug)]
+pub struct Peer {
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    arguments: Vec<OsString>,
+}
+
+impl Peer {
+    pub fn run(self) -> Result<()> {
+        cargo::become_program("ivshmem-peer", self.arguments)
+    }
+}

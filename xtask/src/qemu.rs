@@ -1,0 +1,123 @@
+//! `cargo xtask qemu`: the demonstration. A real-time image and a Linux VM exchange operator commands over ivshmem.
+
+use crate::build;
+use crate::exchange::{Exchange, Report};
+use crate::setup::{self, Linux, Way};
+use crate::vm::{Accelerator, Machine, Mode, Place, Session};
+use anyhow::{Context, Result, bail};
+
+/// Boot a real-time image and a Linux VM and let them exchange commands over ivshmem
+#[derive(clap::Args, Debug)]
+pub struct Qemu {
+    /// With interrupts over ivshmem-doorbell, polled over ivshmem-plain, or one after the other
+    #[arg(long, value_enum, default_value_t)]
+    mode: Modes,
+    /// The real-time VM's machine; the Linux VM is always a q35, which has the IOMMU that VFIO needs
+    #[arg(long, value_enum, default_value_t)]
+    machine: Machine,
+    /// Bytes of shared memory, a power of two; suffixes K, M, G
+    #[arg(long, default_value = "1M", value_parser = size)]
+    size: u64,
+    /// Interrupt vectors of each end of ivshmem-doorbell
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=2048))]
+    vectors: u16,
+    /// How many commands the operator gives in each mode
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..))]
+    commands: u64,
+    /// Where the general-purpose end runs
+    #[arg(long, value_enum, default_value_t)]
+    peer: Peer,
+    /// Give the commands yourself; `quit` ends the run
+    #[arg(long, conflicts_with = "commands")]
+    interactive: bool,
+    /// Leave the logs under target/logs
+    #[arg(long)]
+    keep: bool,
+    /// Where the bare-metal target comes from
+    #[arg(long, value_enum, default_value_t)]
+    toolchain: Way,
+}
+
+#[derive(clap::ValueEnum, Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Modes {
+    Doorbell,
+    Plain,
+    #[default]
+    Both,
+}
+
+#[derive(clap::ValueEnum, Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Peer {
+    /// A VM with Debian's kernel
+    #[default]
+    Linux,
+    /// A process of this machine
+    Host,
+}
+
+impl Qemu {
+    pub fn run(self) -> Result<()> {
+        let toolchain = setup::toolchain(self.toolchain)?;
+        setup::hypervisor()?;
+        let linux = (self.peer == Peer::Linux).then(setup::linux).transpose()?;
+        build::images(&toolchain)?;
+        build::peer()?;
+        let accelerator = Accelerator::choose(linux.as_ref())?;
+        let modes: &[Mode] = match self.mode {
+            Modes::Doorbell => &[Mode::Doorbell],
+            Modes::Plain => &[Mode::Plain],
+            Modes::Both => &[Mode::Doorbell, Mode::Plain],
+        };
+        let mut text = String::new();
+        for mode in modes {
+            text += &self.exchange(*mode, linux.as_ref(), accelerator)?.text()?;
+        }
+        println!("\n{text}");
+        Ok(())
+    }
+
+    fn exchange(&self, mode: Mode, linux: Option<&Linux>, accelerator: Accelerator) -> Result<Report> {
+        let place = linux.map_or(Place::Host, |files| Place::Linux { files: files.clone(), accelerator });
+        let mut exchange = Exchange::new(mode, accelerator, place);
+        (exchange.machine, exchange.size, exchange.vectors) = (self.machine, self.size, self.vectors);
+        (exchange.commands, exchange.interactive, exchange.show) = (self.commands, self.interactive, true);
+        let mut session = Session::new(self.keep)?;
+        println!("\nivshmem-{mode}:");
+        let result = exchange.run(&mut session);
+        if let Some(logs) = session.kept_logs() {
+            println!("logs: {}", logs.display());
+        }
+        result.map_err(|error| error.context(format!("ivshmem-{mode} failed\n{}", session.account())))
+    }
+}
+
+/// A number of bytes with an optional suffix.
+fn size(text: &str) -> Result<u64> {
+    let (digits, shift) = match text.as_bytes().last() {
+        Some(b'K' | b'k') => (&text[..text.len() - 1], 10),
+        Some(b'M' | b'm') => (&text[..text.len() - 1], 20),
+        Some(b'G' | b'g') => (&text[..text.len() - 1], 30),
+        _ => (text, 0),
+    };
+    let number: u64 = digits.parse().with_context(|| format!("`{text}` is not a size"))?;
+    let bytes = number.checked_mul(1 << shift).with_context(|| format!("`{text}` is too large"))?;
+    if !bytes.is_power_of_two() {
+        bail!("{bytes} bytes is not a power of two, as QEMU demands of a BAR");
+    }
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::size;
+
+    #[test]
+    fn a_size_is_a_power_of_two_with_a_suffix() {
+        assert_eq!(size("4096").unwrap(), 4096);
+        assert_eq!(size("1M").unwrap(), 1 << 20);
+        assert_eq!(size("16G").unwrap(), 16 << 30);
+        for wrong in ["3M", "0", "", "K", "x", "1T", "99999999999G"] {
+            assert!(size(wrong).is_err(), "{wrong}");
+        }
+    }
+}

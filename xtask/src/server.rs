@@ -1,0 +1,18 @@
+//! `cargo xtask server`: builds `ivshmem-server` and becomes it.
+
+use crate::cargo;
+use anyhow::Result;
+use std::ffi::OsString;
+
+/// Build ivshmem-server and run it with the arguments that follow
+#[derive(clap::Args, Debug)]
+pub struct Server {
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    arguments: Vec<OsString>,
+}
+
+impl Server {
+    pub fn run(self) -> Result<()> {
+        cargo::become_program("ivshmem-server", self.arguments)
+    }
+}

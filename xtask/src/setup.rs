@@ -1,0 +1,64 @@
+//! `cargo xtask setup`: gets what this machine lacks, says so, and keeps it under `target/`.
+//!
+//! Nothing is fetched twice. What only root can install is named in one command for the user to run.
+
+mod apt;
+mod hypervisor;
+mod linux;
+mod target;
+
+pub use hypervisor::Hypervisor;
+pub use linux::Linux;
+pub use target::{Toolchain, Way};
+
+use crate::progress::note;
+use crate::workspace;
+use anyhow::{Context, Result};
+use std::fs::File;
+
+/// Get what is missing to build and run everything
+#[derive(clap::Args, Debug)]
+pub struct Setup {
+    /// Where the bare-metal target comes from
+    #[arg(long, value_enum, default_value_t)]
+    toolchain: Way,
+}
+
+impl Setup {
+    pub fn run(self) -> Result<()> {
+        let toolchain = toolchain(self.toolchain)?;
+        let hypervisor = hypervisor()?;
+        let linux = linux()?;
+        note(format!("bare-metal target: {toolchain}"));
+        note(format!("hypervisor: {hypervisor}"));
+        note(format!("Linux VM: {linux}"));
+        Ok(())
+    }
+}
+
+/// What builds the images.
+pub fn toolchain(way: Way) -> Result<Toolchain> {
+    let _alone = lock()?;
+    Toolchain::find(way)
+}
+
+/// What runs the VMs.
+pub fn hypervisor() -> Result<Hypervisor> {
+    let _alone = lock()?;
+    Hypervisor::find()
+}
+
+/// What the Linux VM is made of.
+pub fn linux() -> Result<Linux> {
+    let _alone = lock()?;
+    Linux::find()
+}
+
+/// One set-up at a time over one `target/`; released when the file closes.
+fn lock() -> Result<File> {
+    let dir = workspace::cache();
+    std::fs::create_dir_all(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
+    let file = File::create(dir.join("lock"))?;
+    file.lock().context("cannot lock target/setup")?;
+    Ok(file)
+}

@@ -1,0 +1,49 @@
+//! `cargo xtask test`: everything there is to check, in one summary.
+
+mod code;
+mod doorbells;
+mod exchanges;
+mod images;
+mod restarts;
+mod rig;
+mod suite;
+mod supervision;
+
+use crate::setup::Way;
+use anyhow::{Result, bail};
+use rig::Rig;
+use suite::Suite;
+
+/// Run every check: format, lints, host tests, on-target tests and the two-VM scenarios
+#[derive(clap::Args, Debug)]
+pub struct Test {
+    /// Only the checks whose names contain this
+    filter: Option<String>,
+    /// Only say which checks there are
+    #[arg(long)]
+    list: bool,
+    /// Where the bare-metal target comes from
+    #[arg(long, value_enum, default_value_t)]
+    toolchain: Way,
+}
+
+impl Test {
+    pub fn run(self) -> Result<()> {
+        let mut suite = Suite::default();
+        code::add(&mut suite);
+        images::add(&mut suite);
+        exchanges::add(&mut suite);
+        restarts::add(&mut suite);
+        doorbells::add(&mut suite);
+        supervision::add(&mut suite);
+        suite.select(self.filter.as_deref())?;
+        if self.list {
+            suite.list();
+            return Ok(());
+        }
+        if !suite.run(&Rig::new(self.toolchain)) {
+            bail!("not everything passed");
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,105 @@
+//! Checks that need no VM: format, lints, and the tests that run on the host.
+
+use super::suite::{Suite, Verdict};
+use crate::cargo;
+use crate::tool::Tool;
+use anyhow::{Context, Result, bail};
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
+
+pub fn add(suite: &mut Suite) {
+    suite.case("format: every file is as rustfmt writes it", |_| format().run());
+    for package in ["ivshmem", "ivshmem-server", "ivshmem-peer", "xtask"] {
+        suite.case(&format!("lint: {package} on the host"), move |_| {
+            clippy(cargo::active("clippy"), package, &["--all-targets"])
+        });
+    }
+    suite.case("lint: ivshmem with every feature", |_| clippy(cargo::active("clippy"), "ivshmem", &["--all-features"]));
+    suite.verdict("lint: ivshmem for the bare-metal target", |rig| {
+        let toolchain = rig.toolchain()?;
+        if !toolchain.has_clippy() {
+            return Ok(Verdict::Skipped("Debian's Rust has no clippy".to_owned()));
+        }
+        clippy(toolchain.cargo("clippy"), "ivshmem", &["--features", "defmt"])?;
+        clippy(toolchain.cargo("clippy"), "ivshmem-examples", &["--release"])?;
+        Ok(Verdict::Passed)
+    });
+    suite.verdict("host: unit, property, integration and documentation tests", |_| {
+        tests(cargo::active("test").arg("--no-fail-fast"))
+    });
+}
+
+fn format() -> Tool {
+    // Not through `active`: cargo fmt has no target directory.
+    Tool::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+        .args(["fmt", "--all", "--check"])
+        .dir(crate::workspace::root())
+}
+
+fn clippy(cargo: Tool, package: &str, further: &[&str]) -> Result<()> {
+    cargo.args(["--quiet", "--package", package]).args(further.iter().copied()).args(["--", "-D", "warnings"]).run()
+}
+
+/// Runs `cargo test`, shows what it prints, and counts.
+fn tests(tool: Tool) -> Result<Verdict> {
+    let mut command = tool.command();
+    let mut child =
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().with_context(|| format!("cannot start {tool}"))?;
+    let output = child.stdout.take().context("cargo has no standard output")?;
+    let mut count = Count::default();
+    for line in BufReader::new(output).lines() {
+        let line = line?;
+        println!("{line}");
+        count.take(&line);
+    }
+    let status = child.wait()?;
+    if !status.success() && count.failed.is_empty() {
+        bail!("{status} although no test failed: {tool}");
+    }
+    if count.passed == 0 {
+        bail!("no test ran: {tool}");
+    }
+    Ok(Verdict::Counted { passed: count.passed, failed: count.failed, ignored: count.ignored })
+}
+
+/// What libtest's lines add up to.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Count {
+    passed: u64,
+    failed: Vec<String>,
+    ignored: u64,
+}
+
+impl Count {
+    fn take(&mut self, line: &str) {
+        if let Some(result) = line.strip_prefix("test result: ") {
+            let number = |word: &str| {
+                let part = result.split([';', '.']).find_map(|part| part.trim().strip_suffix(word));
+                part.and_then(|part| part.trim().parse::<u64>().ok()).unwrap_or(0)
+            };
+            self.passed += number("passed");
+            self.ignored += number("ignored");
+        } else if let Some(name) = line.strip_prefix("test ").and_then(|rest| rest.strip_suffix(" ... FAILED")) {
+            self.failed.push(name.to_owned());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn libtests_lines_are_counted_over_all_binaries() {
+        let mut count = Count::default();
+        for line in [
+            "test a::b ... ok",
+            "test a::c ... FAILED",
+            "test result: FAILED. 41 passed; 1 failed; 2 ignored; 0 measured; 0 filtered out; finished in 0.03s",
+            "test result: ok. 3 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.00s",
+        ] {
+            count.take(line);
+        }
+        assert_eq!(count, Count { passed: 44, failed: vec!["a::c".to_owned()], ignored: 2 });
+    }
+}

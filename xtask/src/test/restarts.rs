@@ -1,0 +1,154 @@
+//! Two-VM scenarios in which an end is killed in the middle and another one takes its place.
+//!
+//! The operator checks every response, so a stale one, left over from an earlier session, would be counted as wrong.
+
+use super::rig::Rig;
+use super::suite::Suite;
+use crate::exchange::Exchange;
+use crate::vm::{Echo, Fields, Mode, Operator, Place, Session};
+use anyhow::{Result, ensure};
+
+/// More than can be done before the kill.
+const ENDLESS: &str = "1000000000";
+/// After the restart.
+const COMMANDS: u64 = 50;
+
+pub fn add(suite: &mut Suite) {
+    suite.case("restart: Linux is killed amid commands and comes back under a new id, interrupts", |rig| {
+        let place = rig.linux()?;
+        operator_killed(rig, Mode::Doorbell, &place)
+    });
+    suite.case("restart: the operator is killed amid commands and comes back, polled", |rig| {
+        let place = rig.host()?;
+        operator_killed(rig, Mode::Plain, &place)
+    });
+    suite.case("restart: the image is killed amid commands and comes back under a new id, Linux stays", |rig| {
+        let place = rig.linux()?;
+        image_killed(rig, Mode::Doorbell, &place)
+    });
+    suite.case("restart: the image is killed amid commands and comes back, polled", |rig| {
+        let place = rig.host()?;
+        image_killed(rig, Mode::Plain, &place)
+    });
+    for mode in [Mode::Doorbell, Mode::Plain] {
+        suite.case(
+            &format!("restart: both ends count the same over kills of both between commands, {mode}"),
+            move |rig| {
+                let place = rig.host()?;
+                counted(rig, mode, &place)
+            },
+        );
+    }
+}
+
+fn exchange(rig: &Rig, mode: Mode, place: &Place) -> Result<Exchange> {
+    Ok(Exchange::new(mode, rig.images()?, place.clone()))
+}
+
+fn operator_killed(rig: &Rig, mode: Mode, place: &Place) -> Result<()> {
+    let exchange = exchange(rig, mode, place)?;
+    rig.session(|session| {
+        let link = exchange.link(session)?;
+        let mut image = exchange.image().start(session, vec![link.attach(0)?])?;
+        let mut first = Operator::start(session, place, &link, &["--commands", ENDLESS], Echo::Nothing, false)?;
+        let before = image.event("up ")?;
+        first.amid(ENDLESS)?;
+        first.kill()?;
+
+        let script = ["--commands", &COMMANDS.to_string(), "--quit"];
+        let second = Operator::start(session, place, &link, &script, Echo::Nothing, false)?;
+        image.event("restarted ")?;
+        let after = image.event("up ")?;
+        let told = second.finish()?;
+        let end = image.finish()?;
+        check(&told)?;
+        ensure!(told.number("commands")? == COMMANDS + 1, "{}", told.line());
+        ensure!(end.number("restarts")? == 1, "{}", end.line());
+        ensure!(end.number("commands")? > COMMANDS + 1, "nothing happened before the kill: {}", end.line());
+        let unanswered = end.number("commands")?.checked_sub(end.number("responses")?);
+        ensure!(unanswered.is_some_and(|count| count <= 1), "{}", end.line());
+        ensure!(before.text("session")? != after.text("session")?, "one session before and after: {}", after.line());
+        if mode == Mode::Doorbell {
+            ensure!(before.number("peer")? != after.number("peer")?, "the server gave an id twice: {}", after.line());
+        }
+        Ok(())
+    })
+}
+
+fn image_killed(rig: &Rig, mode: Mode, place: &Place) -> Result<()> {
+    let exchange = exchange(rig, mode, place)?;
+    rig.session(|session| {
+        let link = exchange.link(session)?;
+        let first = exchange.image().start(session, vec![link.attach(0)?])?;
+        let commands = "5000";
+        let mut operator =
+            Operator::start(session, place, &link, &["--commands", commands, "--quit"], Echo::Nothing, false)?;
+        let before = operator.event("up ")?;
+        operator.amid(commands)?;
+        first.kill()?;
+
+        let mut second = exchange.image().start(session, vec![link.attach(0)?])?;
+        second.event("up ")?;
+        let after = operator.event("restarted ")?;
+        let told = operator.finish()?;
+        let end = second.finish()?;
+        check(&told)?;
+        ensure!(told.number("restarts")? == 1, "{}", told.line());
+        ensure!(end.number("commands")? == end.number("responses")?, "{}", end.line());
+        let since = end.number("commands")?;
+        ensure!((1..told.number("commands")?).contains(&since), "{} / {}", told.line(), end.line());
+        if mode == Mode::Doorbell {
+            ensure!(before.number("peer")? != after.number("peer")?, "the server gave an id twice: {}", after.line());
+        }
+        Ok(())
+    })
+}
+
+/// Commands one by one, and kills only between them, so that every count is known exactly.
+fn counted(rig: &Rig, mode: Mode, place: &Place) -> Result<()> {
+    let exchange = exchange(rig, mode, place)?;
+    rig.session(|session| {
+        let link = exchange.link(session)?;
+        let first_image = exchange.image().start(session, vec![link.attach(0)?])?;
+        let mut first = typing(session, place, &link)?;
+        first.event("up ")?;
+        pings(&mut first, "first", 3)?;
+        first_image.kill()?;
+
+        let mut image = exchange.image().start(session, vec![link.attach(0)?])?;
+        first.event("restarted ")?;
+        pings(&mut first, "second", 4)?;
+        first.kill()?;
+
+        let mut second = typing(session, place, &link)?;
+        second.event("up ")?;
+        pings(&mut second, "third", 5)?;
+        second.say("quit", "ok quit")?;
+        let told = second.finish()?;
+        image.event("restarted ")?;
+        let end = image.finish()?;
+        check(&told)?;
+        ensure!(told.number("commands")? == 6 && told.number("restarts")? == 0, "{}", told.line());
+        ensure!(end.number("commands")? == 4 + 6 && end.number("responses")? == 4 + 6, "{}", end.line());
+        ensure!(end.number("restarts")? == 1, "{}", end.line());
+        Ok(())
+    })
+}
+
+fn typing(session: &mut Session, place: &Place, link: &crate::vm::Link) -> Result<Operator> {
+    Operator::start(session, place, link, &[], Echo::Nothing, true)
+}
+
+fn pings(operator: &mut Operator, word: &str, count: u32) -> Result<()> {
+    for number in 0..count {
+        operator.say(&format!("ping {word} {number}"), &format!("pong {word} {number}"))?;
+    }
+    Ok(())
+}
+
+/// Every command was answered, and rightly.
+fn check(told: &Fields) -> Result<()> {
+    ensure!(told.number("wrong")? == 0, "{}", told.line());
+    ensure!(told.number("commands")? == told.number("responses")?, "{}", told.line());
+    Ok(())
+}

@@ -1,0 +1,132 @@
+//! A command line as data: it can be shown, compared in a test, and run.
+
+use anyhow::{Context, Result, bail};
+use std::ffi::OsString;
+use std::fmt;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+/// A program, its arguments, and what differs from this process's environment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tool {
+    program: OsString,
+    args: Vec<OsString>,
+    env: Vec<(&'static str, Option<OsString>)>,
+    dir: Option<PathBuf>,
+}
+
+impl Tool {
+    pub fn new(program: impl Into<OsString>) -> Self {
+        Self { program: program.into(), args: Vec::new(), env: Vec::new(), dir: None }
+    }
+
+    pub fn arg(mut self, arg: impl Into<OsString>) -> Self {
+        self.args.push(arg.into());
+        self
+    }
+
+    pub fn args<I: IntoIterator<Item = A>, A: Into<OsString>>(mut self, args: I) -> Self {
+        self.args.extend(args.into_iter().map(Into::into));
+        self
+    }
+
+    pub fn env(mut self, key: &'static str, value: impl Into<OsString>) -> Self {
+        self.env.push((key, Some(value.into())));
+        self
+    }
+
+    pub fn without(mut self, key: &'static str) -> Self {
+        self.env.push((key, None));
+        self
+    }
+
+    pub fn dir(mut self, dir: impl Into<PathBuf>) -> Self {
+        self.dir = Some(dir.into());
+        self
+    }
+
+    /// For `std::process`, which starts it.
+    pub fn command(&self) -> Command {
+        let mut command = Command::new(&self.program);
+        command.args(&self.args);
+        for (key, value) in &self.env {
+            match value {
+                Some(value) => command.env(key, value),
+                None => command.env_remove(key),
+            };
+        }
+        if let Some(dir) = &self.dir {
+            command.current_dir(dir);
+        }
+        command
+    }
+
+    /// Runs it to its end with the terminal as it is, but nothing to read.
+    pub fn run(&self) -> Result<()> {
+        let status = self.command().stdin(Stdio::null()).status().with_context(|| format!("cannot start {self}"))?;
+        if !status.success() {
+            bail!("{status}: {self}");
+        }
+        Ok(())
+    }
+
+    /// Runs it to its end and takes what it printed; on failure the error carries the end of both its streams.
+    pub fn output(&self) -> Result<String> {
+        let output = self.command().stdin(Stdio::null()).output().with_context(|| format!("cannot start {self}"))?;
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        if !output.status.success() {
+            let all = text + &String::from_utf8_lossy(&output.stderr);
+            bail!("{}: {self}\n{}", output.status, last_lines(&all, 20));
+        }
+        Ok(text)
+    }
+}
+
+/// One line that a shell takes.
+impl fmt::Display for Tool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut words = Vec::new();
+        for (key, value) in &self.env {
+            words.push(match value {
+                Some(value) => format!("{key}={}", quoted(value)),
+                None => format!("{key}="),
+            });
+        }
+        words.extend(std::iter::once(&self.program).chain(&self.args).map(quoted));
+        f.write_str(&words.join(" "))
+    }
+}
+
+fn quoted(word: &OsString) -> String {
+    let word = word.to_string_lossy();
+    shlex::try_quote(&word).map(|quoted| quoted.into_owned()).unwrap_or_else(|_| format!("{word:?}"))
+}
+
+/// The last `count` lines of a text.
+pub fn last_lines(text: &str, count: usize) -> String {
+    let lines: Vec<&str> = text.lines().collect();
+    lines[lines.len().saturating_sub(count)..].join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_is_shown_as_a_shell_takes_it() {
+        let tool = Tool::new("qemu").args(["-append", "mode=polled device=0"]).env("A", "b c").without("D");
+        assert_eq!(tool.to_string(), "A='b c' D= qemu -append 'mode=polled device=0'");
+    }
+
+    #[test]
+    fn a_failure_carries_the_command_and_what_it_printed() {
+        let error = Tool::new("sh").args(["-c", "echo out; echo err >&2; exit 3"]).output().unwrap_err().to_string();
+        assert!(error.contains("exit status: 3") && error.contains("out\nerr"), "{error}");
+    }
+
+    #[test]
+    fn the_last_lines_of_a_short_text_are_all_of_it() {
+        assert_eq!(last_lines("a\nb", 5), "a\nb");
+        assert_eq!(last_lines("a\nb\nc", 2), "b\nc");
+    }
+}

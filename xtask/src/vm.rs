@@ -1,0 +1,26 @@
+//! Virtual machines and their companions, supervised: whatever ends xtask also ends them and leaves nothing behind.
+
+mod accelerator;
+mod defmt;
+mod initramfs;
+mod link;
+mod linux;
+mod log;
+mod memory;
+mod operator;
+mod process;
+mod qemu;
+mod qmp;
+mod realtime;
+mod run_dir;
+mod session;
+
+pub use accelerator::Accelerator;
+pub use link::{Attachment, Link, Mode};
+pub use log::{Echo, Fields};
+pub use operator::{Operator, Place};
+pub use process::{Launch, Process};
+pub use qemu::Machine;
+pub use realtime::{Image, RealTime};
+pub use run_dir::Reap;
+pub use session::Session;

@@ -1,0 +1,102 @@
+//! What joins two VMs: a server of ours with its socket, or just a piece of memory.
+
+use super::memory::Region;
+use super::session::Session;
+use crate::progress::note;
+use anyhow::{Context, Result};
+use ivshmem_server::{Event, Options, Running};
+use std::fmt;
+use std::os::fd::OwnedFd;
+
+/// Which ivshmem device joins the VMs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    Doorbell,
+    Plain,
+}
+
+impl fmt::Display for Mode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Doorbell => "doorbell",
+            Self::Plain => "plain",
+        })
+    }
+}
+
+/// What one process needs to have the device.
+#[derive(Debug)]
+pub struct Attachment {
+    /// QEMU's arguments.
+    pub args: Vec<String>,
+    /// A descriptor that the process keeps, and the same as a shell's redirection.
+    pub inherit: Option<(OwnedFd, String)>,
+    /// For `ivshmem-peer --device`, as a host process.
+    pub device: String,
+}
+
+impl Attachment {
+    /// Puts the device in a place of the machine, in QEMU's words.
+    pub fn at(mut self, place: &str) -> Self {
+        if let Some(device) = self.args.last_mut() {
+            *device += &format!(",{place}");
+        }
+        self
+    }
+}
+
+/// A region that VMs and host processes share.
+#[derive(Debug)]
+pub enum Link {
+    /// ivshmem-doorbell: a server within this process, so that it never outlives it.
+    Doorbell { server: Running, vectors: u16 },
+    /// ivshmem-plain.
+    Plain(Region),
+}
+
+impl Link {
+    /// Starts a server that gives out ids from `first_id` on.
+    pub fn doorbell(session: &Session, size: u64, vectors: u16, first_id: u16) -> Result<Self> {
+        let socket = session.dir().join("server.sock");
+        let options = Options { size, vectors, first_id, ..Options::new(socket) };
+        let report = |event: &Event| {
+            if matches!(event, Event::Refused(_)) {
+                note(format!("ivshmem-server: {event}"));
+            }
+        };
+        let server = Running::start(options, report).context("the ivshmem server did not start")?;
+        Ok(Self::Doorbell { server, vectors })
+    }
+
+    pub fn plain(size: u64) -> Result<Self> {
+        Ok(Self::Plain(Region::new(size)?))
+    }
+
+    pub fn mode(&self) -> Mode {
+        match self {
+            Self::Doorbell { .. } => Mode::Doorbell,
+            Self::Plain(_) => Mode::Plain,
+        }
+    }
+
+    /// For one more device; the numbers tell a VM's devices apart.
+    pub fn attach(&self, number: usize) -> Result<Attachment> {
+        match self {
+            Self::Doorbell { server, vectors } => {
+                let socket = server.socket().display();
+                let chardev = format!("socket,id=server{number},path={socket}");
+                let device = format!("ivshmem-doorbell,chardev=server{number},vectors={vectors}");
+                let args = ["-chardev".to_owned(), chardev, "-device".to_owned(), device];
+                Ok(Attachment { args: args.into(), inherit: None, device: format!("socket:{socket}") })
+            }
+            Self::Plain(region) => {
+                let (fd, redirect, path) = region.share()?;
+                let memory =
+                    format!("memory-backend-file,id=memory{number},mem-path={path},size={},share=on", region.size());
+                let device = format!("ivshmem-plain,memdev=memory{number}");
+                let args = ["-object".to_owned(), memory, "-device".to_owned(), device];
+                Ok(Attachment { args: args.into(), inherit: Some((fd, redirect)), device: format!("file:{path}") })
+            }
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! The general-purpose end of an exchange: `ivshmem-peer operator`, in the Linux VM or as a host process.
+
+use super::link::Link;
+use super::log::Fields;
+use super::process::{Launch, Process};
+use super::{Accelerator, Echo, Session, linux};
+use crate::setup::Linux;
+use crate::tool::Tool;
+use crate::workspace;
+use anyhow::{Context, Result, bail};
+
+/// Where the general-purpose end runs.
+#[derive(Debug, Clone)]
+pub enum Place {
+    /// In a VM with Debian's kernel.
+    Linux { files: Linux, accelerator: Accelerator },
+    /// Beside QEMU, as a process of this machine.
+    Host,
+}
+
+/// A running operator.
+#[derive(Debug)]
+pub struct Operator {
+    process: Process,
+    in_vm: bool,
+    next: usize,
+}
+
+impl Operator {
+    /// Starts `ivshmem-peer operator` with these further arguments.
+    pub fn start(
+        session: &mut Session,
+        place: &Place,
+        link: &Link,
+        further: &[&str],
+        echo: Echo,
+        input: bool,
+    ) -> Result<Self> {
+        let attachment = link.attach(0)?;
+        match place {
+            Place::Linux { files, accelerator } => {
+                let device = match link {
+                    Link::Doorbell { .. } => "vfio:@",
+                    Link::Plain(_) => "sysfs:@",
+                };
+                let words = ["operator", "--device", device].into_iter().chain(further.iter().copied());
+                let words: Vec<String> = words.map(str::to_owned).collect();
+                let vm =
+                    linux::start(session, files, *accelerator, link.mode(), vec![attachment], &words, (echo, input))?;
+                Ok(Self { process: vm, in_vm: true, next: 0 })
+            }
+            Place::Host => {
+                let tool =
+                    Tool::new(workspace::peer()).args(["operator", "--device"]).arg(&attachment.device).args(further);
+                let mut launch = Launch::new("operator", tool);
+                launch.inherit.extend(attachment.inherit);
+                (launch.echo, launch.input) = (echo, input);
+                Ok(Self { process: session.start(launch)?, in_vm: false, next: 0 })
+            }
+        }
+    }
+
+    pub fn process(&mut self) -> &mut Process {
+        &mut self.process
+    }
+
+    /// Waits for the operator's next line of that kind, such as `up`.
+    pub fn event(&mut self, kind: &str) -> Result<Fields> {
+        self.line(&format!("operator: {kind}"))
+    }
+
+    /// Waits for the next line that begins so.
+    pub fn line(&mut self, start: &str) -> Result<Fields> {
+        let (next, fields) = self.process.log().wait_line(self.next, start)?;
+        self.next = next;
+        Ok(fields)
+    }
+
+    /// Waits until the operator says, as it does every second, that it is amid so many commands.
+    pub fn amid(&mut self, commands: &str) -> Result<()> {
+        // In the VM both its streams are the console; as a process of this machine it has a log for each.
+        let logs = &self.process.story().logs;
+        let log = if self.in_vm { logs.first() } else { logs.last() };
+        log.context("an operator has logs")?.wait_part(&format!(" of {commands} commands")).map(drop)
+    }
+
+    /// Types a command and waits for its response.
+    pub fn say(&mut self, command: &str, response: &str) -> Result<Fields> {
+        self.process.type_line(command)?;
+        self.line(response)
+    }
+
+    /// Waits until the operator has ended well, and gives its last line.
+    pub fn finish(mut self) -> Result<Fields> {
+        let end = self.event("end ")?;
+        if self.in_vm {
+            linux::finish(self.process)?;
+        } else {
+            let status = self.process.wait()?;
+            if !status.success() {
+                bail!("the operator ended with {status} after `{}`", end.line());
+            }
+        }
+        Ok(end)
+    }
+
+    /// Ends it, and the VM it may be in, at once, as a crash would.
+    pub fn kill(self) -> Result<()> {
+        self.process.kill().context("cannot kill the operator")
+    }
+}

@@ -1,0 +1,126 @@
+//! The real-time VM: one of our images, its text on COM1 and its defmt log on COM2.
+
+use super::defmt::Frames;
+use super::link::Attachment;
+use super::log::{Decode, Fields};
+use super::process::Process;
+use super::qmp::Qmp;
+use super::{Accelerator, Echo, Machine, Session, qemu};
+use crate::workspace;
+use anyhow::{Context, Result, bail};
+use rustix::pipe::{PipeFlags, pipe_with};
+use std::fs::File;
+use std::os::fd::AsRawFd;
+
+/// The exit status of QEMU when the image ended with success: 0x10 through isa-debug-exit.
+const SUCCESS: i32 = 33;
+
+/// How an image is started.
+#[derive(Debug, Clone)]
+pub struct Image {
+    pub name: &'static str,
+    /// `key=value` words for its command line.
+    pub options: String,
+    pub machine: Machine,
+    pub accelerator: Accelerator,
+    pub processors: u32,
+    pub mebibytes: u32,
+    pub echo: Echo,
+    /// Further arguments of QEMU's, before the ivshmem devices.
+    pub extra: Vec<String>,
+    /// Whether QEMU shall answer questions.
+    pub monitor: bool,
+}
+
+impl Image {
+    pub fn new(name: &'static str, accelerator: Accelerator) -> Self {
+        let (machine, options, extra) = (Machine::default(), String::new(), Vec::new());
+        Self {
+            name,
+            options,
+            machine,
+            accelerator,
+            processors: 2,
+            mebibytes: 128,
+            echo: Echo::Nothing,
+            extra,
+            monitor: false,
+        }
+    }
+
+    pub fn options(mut self, options: impl Into<String>) -> Self {
+        self.options = options.into();
+        self
+    }
+
+    /// Boots it with these ivshmem devices.
+    pub fn start(&self, session: &mut Session, attachments: Vec<Attachment>) -> Result<RealTime> {
+        let path = workspace::image(self.name);
+        let frames: Box<dyn Decode> = Box::new(Frames::of(&path)?);
+        let mut launch = qemu::bare(self.name, self.machine.name(), self.accelerator, self.processors, self.mebibytes);
+        let (read, write) = pipe_with(PipeFlags::CLOEXEC).context("cannot make a pipe")?;
+        let number = write.as_raw_fd();
+        launch.tool = launch.tool.arg("-add-fd").arg(format!("fd={number},set=2"));
+        launch.tool = launch.tool.args(["-chardev", "file,id=com2,path=/dev/fdset/2", "-serial", "chardev:com2"]);
+        launch.inherit.push((write, format!("{number}>com2.defmt")));
+        launch.streams.push((format!("{}.defmt", self.name), File::from(read), frames));
+        launch.tool = launch.tool.args(["-device", "isa-debug-exit,iobase=0xf4,iosize=4"]);
+        launch.tool = launch.tool.arg("-kernel").arg(&path);
+        if !self.options.is_empty() {
+            launch.tool = launch.tool.args(["-append", &self.options]);
+        }
+        launch.tool = launch.tool.args(&self.extra);
+        launch.echo = self.echo;
+        let mut monitor = None;
+        if self.monitor {
+            let (ours, theirs, args) = Qmp::pair()?;
+            launch.tool = launch.tool.args(args);
+            launch.inherit.push((theirs, String::new()));
+            monitor = Some(ours);
+        }
+        let process = session.start(qemu::attach(launch, attachments))?;
+        let monitor = monitor.map(Qmp::open).transpose()?;
+        Ok(RealTime { name: self.name, process, next: 0, monitor })
+    }
+}
+
+/// A running image.
+#[derive(Debug)]
+pub struct RealTime {
+    name: &'static str,
+    process: Process,
+    next: usize,
+    monitor: Option<Qmp>,
+}
+
+impl RealTime {
+    pub fn process(&self) -> &Process {
+        &self.process
+    }
+
+    pub fn monitor(&mut self) -> Result<&mut Qmp> {
+        self.monitor.as_mut().context("this QEMU was started without a monitor")
+    }
+
+    /// Waits for the image's next line of that kind, such as `up`.
+    pub fn event(&mut self, kind: &str) -> Result<Fields> {
+        let (next, fields) = self.process.log().wait_line(self.next, &format!("{}: {kind}", self.name))?;
+        self.next = next;
+        Ok(fields)
+    }
+
+    /// Waits until the image has ended well, of which there are two proofs: its last line, and the exit status.
+    pub fn finish(mut self) -> Result<Fields> {
+        let end = self.event("end ");
+        let status = self.process.wait()?;
+        if status.code() != Some(SUCCESS) {
+            bail!("{} ended with {status} instead of {SUCCESS}", self.name);
+        }
+        end
+    }
+
+    /// Ends it at once, as a crash would.
+    pub fn kill(self) -> Result<()> {
+        self.process.kill()
+    }
+}
