@@ -153,8 +153,13 @@ impl Report {
         let sum = |key: &str| Ok::<u64, anyhow::Error>(operator.number(key)? + image.number(key)?);
         match self.exchange.mode {
             Mode::Doorbell => {
-                ensure!(image.number("interrupts")? > 0, "no interrupt reached the image: {}", image.line());
-                ensure!(operator.number("interrupts")? > 0, "no interrupt reached the operator: {}", operator.line());
+                // How many doorbells are due depends on who waits for whom, but not that they arrive. The last ones of
+                // a run may meet an end that has gone.
+                for (from, to) in [(operator, image), (image, operator)] {
+                    let lost = from.number("doorbells")? > 2 && to.number("interrupts")? == 0;
+                    ensure!(!lost, "doorbells but no interrupts: {} / {}", from.line(), to.line());
+                }
+                ensure!(sum("doorbells")? > 0, "no doorbell was ever due: {} / {}", operator.line(), image.line());
             }
             Mode::Plain => ensure!(sum("doorbells")? == 0, "doorbells over ivshmem-plain: {}", image.line()),
         }

@@ -13,8 +13,8 @@ mod tool;
 mod vm;
 mod workspace;
 
-use anyhow::Result;
 use clap::{Parser, Subcommand};
+use std::process::ExitCode;
 
 #[derive(Parser, Debug)]
 #[command(name = "cargo xtask", about = "Build, run and test ivshmem between a real-time image and a Linux VM")]
@@ -35,8 +35,8 @@ enum Command {
     Reap(vm::Reap),
 }
 
-fn main() -> Result<()> {
-    match Cli::parse().command {
+fn main() -> ExitCode {
+    let result = match Cli::parse().command {
         Command::Setup(setup) => setup.run(),
         Command::Build(build) => build.run(),
         Command::Qemu(qemu) => qemu.run(),
@@ -44,5 +44,12 @@ fn main() -> Result<()> {
         Command::Server(server) => server.run(),
         Command::Peer(peer) => peer.run(),
         Command::Reap(reap) => reap.run(),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
     }
 }

@@ -4,7 +4,7 @@ use crate::build;
 use crate::exchange::{Exchange, Report};
 use crate::setup::{self, Linux, Way};
 use crate::vm::{Accelerator, Machine, Mode, Place, Session};
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 
 /// Boot a real-time image and a Linux VM and let them exchange commands over ivshmem
 #[derive(clap::Args, Debug)]
@@ -87,7 +87,8 @@ impl Qemu {
         if let Some(logs) = session.kept_logs() {
             println!("logs: {}", logs.display());
         }
-        result.map_err(|error| error.context(format!("ivshmem-{mode} failed\n{}", session.account())))
+        // The reason stands last, where it is seen first.
+        result.map_err(|error| anyhow!("{}\nivshmem-{mode} failed: {error:#}", session.account()))
     }
 }
 

@@ -4,7 +4,6 @@ use super::suite::Suite;
 use crate::vm::{Accelerator, Image, Link, Session};
 use anyhow::{Context, Result, bail, ensure};
 use ivshmem::channel::{End, LinkState};
-use ivshmem::notify::Doorbell;
 use ivshmem_peer::{DeviceName, Exchange, MAX_MESSAGE, Purpose, Sysfs};
 use std::time::{Duration, Instant};
 

@@ -70,7 +70,7 @@ impl Suite {
                 Ok(Verdict::Skipped(reason)) => format!("skipped, {reason}"),
                 Ok(Verdict::Counted { failed, .. }) if !failed.is_empty() => "FAILED".to_owned(),
                 Ok(_) => "ok".to_owned(),
-                Err(error) => format!("FAILED\n{error:?}"),
+                Err(error) => format!("FAILED\n{error:#}"),
             };
             println!("=== {name}: {word} ({:.1} s)", begin.elapsed().as_secs_f64());
             summary.add(&name, outcome);

@@ -37,7 +37,7 @@ fn run(room: &Path, logs: &Path, arguments: &[&str]) -> Result<Process> {
 fn ended_by(signal: Signal) -> Result<()> {
     let (room, logs) = (tempfile::tempdir()?, tempfile::tempdir()?);
     let run = run(room.path(), logs.path(), &["--mode", "doorbell", "--commands", "1000000000"])?;
-    run.log().wait_part("operator: up ")?;
+    run.log().wait_part(0, "operator: up ")?;
     let children = named_after(room.path())?;
     ensure!(children.len() >= 3, "only {} processes belong to a run with QEMU, operator and reaper", children.len());
     run.signal(signal)?;

@@ -159,9 +159,9 @@ impl Log {
         self.find(from, start, |line| line.starts_with(start))
     }
 
-    /// Waits for the first line that has `part` in it.
-    pub fn wait_part(&self, part: &str) -> Result<Fields> {
-        self.find(0, part, |line| line.contains(part)).map(|(_, fields)| fields)
+    /// The same for the first line that has `part` in it.
+    pub fn wait_part(&self, from: usize, part: &str) -> Result<(usize, Fields)> {
+        self.find(from, part, |line| line.contains(part))
     }
 
     fn find(&self, from: usize, what: &str, wanted: impl Fn(&str) -> bool) -> Result<(usize, Fields)> {

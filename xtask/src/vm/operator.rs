@@ -24,6 +24,7 @@ pub struct Operator {
     process: Process,
     in_vm: bool,
     next: usize,
+    amid: usize,
 }
 
 impl Operator {
@@ -47,7 +48,7 @@ impl Operator {
                 let words: Vec<String> = words.map(str::to_owned).collect();
                 let vm =
                     linux::start(session, files, *accelerator, link.mode(), vec![attachment], &words, (echo, input))?;
-                Ok(Self { process: vm, in_vm: true, next: 0 })
+                Ok(Self { process: vm, in_vm: true, next: 0, amid: 0 })
             }
             Place::Host => {
                 let tool =
@@ -55,7 +56,7 @@ impl Operator {
                 let mut launch = Launch::new("operator", tool);
                 launch.inherit.extend(attachment.inherit);
                 (launch.echo, launch.input) = (echo, input);
-                Ok(Self { process: session.start(launch)?, in_vm: false, next: 0 })
+                Ok(Self { process: session.start(launch)?, in_vm: false, next: 0, amid: 0 })
             }
         }
     }
@@ -76,12 +77,14 @@ impl Operator {
         Ok(fields)
     }
 
-    /// Waits until the operator says, as it does every second, that it is amid so many commands.
-    pub fn amid(&mut self, commands: &str) -> Result<()> {
+    /// Waits until the operator says once more, as it does every second, that it is amid its commands.
+    pub fn amid(&mut self) -> Result<()> {
         // In the VM both its streams are the console; as a process of this machine it has a log for each.
         let logs = &self.process.story().logs;
-        let log = if self.in_vm { logs.first() } else { logs.last() };
-        log.context("an operator has logs")?.wait_part(&format!(" of {commands} commands")).map(drop)
+        let log = if self.in_vm { logs.first() } else { logs.last() }.context("an operator has logs")?;
+        let (next, _) = log.wait_part(self.amid, " commands")?;
+        self.amid = next;
+        Ok(())
     }
 
     /// Types a command and waits for its response.

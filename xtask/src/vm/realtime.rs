@@ -61,7 +61,9 @@ impl Image {
         let (read, write) = pipe_with(PipeFlags::CLOEXEC).context("cannot make a pipe")?;
         let number = write.as_raw_fd();
         launch.tool = launch.tool.arg("-add-fd").arg(format!("fd={number},set=2"));
-        launch.tool = launch.tool.args(["-chardev", "file,id=com2,path=/dev/fdset/2", "-serial", "chardev:com2"]);
+        // To append rather than to truncate, which a pipe refuses.
+        let chardev = "file,id=com2,path=/dev/fdset/2,append=on";
+        launch.tool = launch.tool.args(["-chardev", chardev, "-serial", "chardev:com2"]);
         launch.inherit.push((write, format!("{number}>com2.defmt")));
         launch.streams.push((format!("{}.defmt", self.name), File::from(read), frames));
         launch.tool = launch.tool.args(["-device", "isa-debug-exit,iobase=0xf4,iosize=4"]);
