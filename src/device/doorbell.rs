@@ -10,6 +10,7 @@ use core::sync::atomic::{Ordering, compiler_fence};
 ///
 /// Each ring is one VM exit. It is a hint: nobody learns whether the peer exists, has that vector or heard it.
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct DoorbellRegister {
     registers: Region,
     vectors: u16,

@@ -234,3 +234,10 @@ fn read_id(registers: &Region) -> Result<u16, OpenError> {
     }
     Err(OpenError::Id { value, reads: ID_READS })
 }
+
+#[cfg(feature = "defmt")]
+impl defmt::Format for Device {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        defmt::write!(f, "Device {{ layout: {}, id: {=u16} }}", self.layout, self.id);
+    }
+}

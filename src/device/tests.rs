@@ -221,14 +221,17 @@ fn what_is_no_ivshmem_device_is_refused() {
 }
 
 #[test]
-fn an_error_leaves_configuration_space_as_it_was() {
-    let overlapping = Function::ivshmem_plain(1 << 20).assigned(0, 0xFE00_0100).assigned(2, 0xFE00_0000);
-    let space = ConfigSpace::new().with(Machine::ADDRESS, overlapping);
-    let before = space.contents();
-    // SAFETY: nothing is mapped: the BARs overlap.
-    let opened = unsafe { Device::open(&space, &mut qemu(1).mapper(), Selector::default(), Options::default()) };
-    assert!(matches!(opened.unwrap_err(), OpenError::Bar(BarError::Overlap { .. })));
-    assert_eq!(space.contents(), before);
+fn bars_that_overlap_are_refused_and_configuration_space_is_as_it_was() {
+    let registers_in_memory = Function::ivshmem_plain(1 << 20).assigned(0, 0xFE00_0100).assigned(2, 0xFE00_0000);
+    let memory_in_registers = Function::ivshmem_plain(16).assigned(0, 0xFE00_0100).assigned(2, 0xFE00_0180);
+    for overlapping in [registers_in_memory, memory_in_registers] {
+        let space = ConfigSpace::new().with(Machine::ADDRESS, overlapping);
+        let before = space.contents();
+        // SAFETY: nothing is mapped: the BARs overlap.
+        let opened = unsafe { Device::open(&space, &mut qemu(1).mapper(), Selector::default(), Options::default()) };
+        assert!(matches!(opened.unwrap_err(), OpenError::Bar(BarError::Overlap { .. })));
+        assert_eq!(space.contents(), before);
+    }
 }
 
 #[test]

@@ -213,6 +213,13 @@ where
     }
 }
 
+#[cfg(feature = "defmt")]
+impl<T, F> defmt::Format for PageTableMapper<T, F> {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        defmt::write!(f, "PageTableMapper {{ options: {}, next: {=u64:#x} }}", self.options, self.next);
+    }
+}
+
 /// What a page table has at an address.
 enum Existing {
     None,

@@ -93,6 +93,13 @@ impl Region {
     }
 }
 
+#[cfg(feature = "defmt")]
+impl defmt::Format for Region {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        defmt::write!(f, "Region {{ base: {=usize:#x}, length: {=usize:#x} }}", self.base.addr().get(), self.length);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -200,3 +200,10 @@ fn command<A: ConfigAccess + ?Sized>(header: &Header<'_, A>) -> Result<Command, 
     let command = header.command();
     if command.bits() == u16::MAX { Err(MsixError::DeviceGone) } else { Ok(command) }
 }
+
+#[cfg(feature = "defmt")]
+impl defmt::Format for Interrupts {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        defmt::write!(f, "Interrupts {{ address: {}, used: {=u16} }}", self.address, self.used);
+    }
+}
