@@ -7,8 +7,9 @@ use x86_64::registers::control::Cr3;
 use x86_64::structures::paging::{FrameAllocator, OffsetPageTable, PageTable, PhysFrame, Size4KiB};
 use x86_64::{PhysAddr, VirtAddr};
 
-/// Page tables that can be made. A BAR2 of 16 GiB takes 17 without 1 GiB pages, anything else a few.
-const FRAMES: usize = 128;
+/// Page tables that can be made. A BAR2 of 16 GiB takes 17 without 1 GiB pages, anything else a few; `selftest` maps each
+/// device a score of times.
+const FRAMES: usize = 512;
 const FRAME_BYTES: usize = 4096;
 
 /// Where device memory appears: the upper half of the virtual address space, in which the image itself has nothing.

@@ -275,7 +275,9 @@ fn coalesced(bench: &mut Bench<'_>) -> Outcome {
         }
     }
     same!(first.messages.try_recv(&mut buffer), Ok(None), "after the last message");
-    let interrupts_taken = event(idt_vector(0)).count().wrapping_sub(before);
-    same!((1..=MESSAGES).contains(&interrupts_taken), true, "{interrupts_taken} interrupts for {MESSAGES} rings");
+    // One at least, if only after all messages were found by looking, and no more than were rung.
+    same!(bench.arrives(0, before), true, "any of {MESSAGES} doorbells arrives");
+    let taken = event(idt_vector(0)).count().wrapping_sub(before);
+    same!(taken <= MESSAGES, true, "{taken} interrupts for {MESSAGES} doorbells");
     bench.close(at, interrupts)
 }
