@@ -16,7 +16,7 @@ impl Drop for StopOnDrop<'_> {
 }
 
 /// Runs `action` while a responder serves `device`.
-fn with_responder<T>(device: &str, behaviour: Behaviour, action: impl FnOnce() -> T) -> (T, Served) {
+pub fn with_responder<T>(device: &str, behaviour: Behaviour, action: impl FnOnce() -> T) -> (T, Served) {
     let stop = AtomicBool::new(false);
     std::thread::scope(|scope| {
         let responder = spawn(scope, device, behaviour, &stop);

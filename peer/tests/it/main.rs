@@ -6,4 +6,5 @@ mod dump;
 mod exchange;
 mod responder;
 mod sysfs;
+mod terminal;
 mod tree;
