@@ -2,6 +2,8 @@
 
 use crate::cli::{field, memory_file, peer, peer_with_input, stderr, stdout};
 use crate::responder::{Behaviour, Served, spawn};
+use ivshmem::channel::End;
+use ivshmem_peer::{Exchange, MAX_MESSAGE, Purpose, Sysfs};
 use ivshmem_server::{Options, Running};
 use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -233,12 +235,7 @@ fn what_one_process_sends_another_receives_over_a_file_and_over_a_socket() {
 fn ring_reaches_a_peer_of_the_server_and_names_a_peer_or_vector_that_is_not_there() {
     let folder = tempfile::tempdir().unwrap();
     let (_server, device) = server(&folder, 3, 40);
-    let backend = ivshmem_peer::open(
-        Some(&device.parse().unwrap()),
-        ivshmem_peer::Purpose::Exchange,
-        &ivshmem_peer::Sysfs::default(),
-    )
-    .unwrap();
+    let backend = ivshmem_peer::open(Some(&device.parse().unwrap()), Purpose::Exchange, &Sysfs::default()).unwrap();
     assert_eq!(backend.id(), Some(40));
     let vector = backend.vector(2).unwrap();
     let output = peer(&["ring", "--device", &device, "--peer", "40", "--vector", "2"]);
@@ -262,8 +259,7 @@ fn a_thousand_doorbells_coalesce_and_no_message_is_lost() {
     let (_server, device) = server(&folder, 1, 0);
     let run = || {
         let name = device.parse().unwrap();
-        let storm =
-            ivshmem_peer::open(Some(&name), ivshmem_peer::Purpose::Access, &ivshmem_peer::Sysfs::default()).unwrap();
+        let storm = ivshmem_peer::open(Some(&name), Purpose::Access, &Sysfs::default()).unwrap();
         // The server announces all others before our own first vector.
         storm.vector(0).unwrap();
         for _ in 0..1000 {
@@ -274,4 +270,48 @@ fn a_thousand_doorbells_coalesce_and_no_message_is_lost() {
     let (output, served) = with_responder(&device, Behaviour::default(), run);
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     assert_eq!((served.commands, served.responses), (101, 101));
+}
+
+#[test]
+fn send_ends_only_once_the_other_side_receives_and_then_nothing_is_lost() {
+    let file = memory_file(65536);
+    let backend =
+        ivshmem_peer::open(Some(&file.device.parse().unwrap()), Purpose::Exchange, &Sysfs::default()).unwrap();
+    let start = |timeout: &str| {
+        Command::new(env!("CARGO_BIN_EXE_ivshmem-peer"))
+            .args(["send", "--device", &file.device, "--timeout", timeout, "one", "two", "three"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap()
+    };
+    let mut mailbox = ivshmem_peer::mailbox(&*backend, End::First).unwrap();
+    let mut exchange = Exchange::attach(&mut mailbox, &*backend, End::First);
+
+    // Here the link comes up, but nobody receives.
+    let mut sender = start("1");
+    while sender.try_wait().unwrap().is_none() {
+        exchange.poll();
+    }
+    let output = sender.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(4));
+    assert!(stderr(&output).contains("no sign that the other side receives"), "{}", stderr(&output));
+
+    // Here one message is received while the sender lives, and the others when it has gone.
+    let mut sender = start("60");
+    let mut buffer = [0; MAX_MESSAGE];
+    let mut receive = |exchange: &mut Exchange<'_>| loop {
+        exchange.poll();
+        if let Ok(Some(message)) = exchange.recv(&mut buffer) {
+            return message.to_vec();
+        }
+    };
+    assert_eq!(receive(&mut exchange), b"one");
+    while sender.try_wait().unwrap().is_none() {
+        exchange.poll();
+    }
+    assert_eq!(sender.wait().unwrap().code(), Some(0));
+    assert_eq!(receive(&mut exchange), b"two");
+    assert_eq!(receive(&mut exchange), b"three");
 }
