@@ -29,12 +29,18 @@ impl Recv {
         let end = self.end.end();
         let Opened { backend, mut mailbox, .. } = self.mailbox.open(end)?;
         let mut exchange = Exchange::attach(&mut mailbox, &*backend, end);
+        let outcome = self.receive(&mut exchange);
+        exchange.close();
+        outcome
+    }
+
+    fn receive(&self, exchange: &mut Exchange<'_>) -> Result<(), Failure> {
         let mut patience = Patience::new("recv", self.mailbox.timeout());
         let mut buffer = [0; MAX_MESSAGE];
         let mut received = 0;
         while received < self.count {
             let state = exchange.poll();
-            match mailbox::recv(&mut exchange, &mut buffer)? {
+            match mailbox::recv(exchange, &mut buffer)? {
                 Incoming::Message(message) => {
                     say(format_args!("{}", mailbox::printable(message)))?;
                     received += 1;
@@ -51,7 +57,6 @@ impl Recv {
                 }
             }
         }
-        exchange.close();
         Ok(())
     }
 }

@@ -36,29 +36,36 @@ impl Send {
         let end = self.end.end();
         let Opened { name, backend, mut mailbox } = self.mailbox.open(end)?;
         let mut exchange = Exchange::attach(&mut mailbox, &*backend, end);
+        let outcome = self.send(&mut exchange);
+        exchange.close();
+        let stats = exchange.stats();
+        outcome?;
+        say(format_args!("send: {name} sent={} doorbells={}", stats.sent, stats.doorbells))
+    }
+
+    fn send(&self, exchange: &mut Exchange<'_>) -> Result<(), Failure> {
         let mut patience = Patience::new("send", self.mailbox.timeout());
         for message in &self.messages {
             loop {
-                if mailbox::poll_up(&mut exchange, &mut patience)? {
-                    if mailbox::send(&mut exchange, message.as_bytes())? {
-                        break;
-                    }
-                    patience.check(|| "room for more messages: the other side does not receive".into())?;
-                    std::thread::yield_now();
+                if !mailbox::poll_up(exchange, &mut patience)? {
+                    continue;
                 }
+                if mailbox::send(exchange, message.as_bytes())? {
+                    break;
+                }
+                patience.check(|| "room for more messages: the other side does not receive".into())?;
+                std::thread::yield_now();
             }
             patience.renew();
         }
         while !exchange.peer_receives() {
-            mailbox::poll_up(&mut exchange, &mut patience)?;
-            if exchange.stats().restarts > 0 {
-                return Err(Failure::Failed("the other side restarted; it may have missed messages".into()));
-            }
+            mailbox::poll_up(exchange, &mut patience)?;
             patience.check(|| "sign that the other side receives; the messages are in its queue".into())?;
             std::thread::yield_now();
         }
-        exchange.close();
-        let stats = exchange.stats();
-        say(format_args!("send: {name} sent={} doorbells={}", stats.sent, stats.doorbells))
+        match exchange.stats().restarts {
+            0 => Ok(()),
+            _ => Err(Failure::Failed("the other side restarted; it may have missed messages".into())),
+        }
     }
 }

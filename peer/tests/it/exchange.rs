@@ -5,7 +5,7 @@ use crate::responder::{Behaviour, Served, spawn};
 use ivshmem::channel::End;
 use ivshmem_peer::{Exchange, MAX_MESSAGE, Purpose, Sysfs};
 use ivshmem_server::{Options, Running};
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Sets the flag when dropped, so that a failed assertion ends the responder too.
@@ -272,46 +272,55 @@ fn a_thousand_doorbells_coalesce_and_no_message_is_lost() {
     assert_eq!((served.commands, served.responses), (101, 101));
 }
 
-#[test]
-fn send_ends_only_once_the_other_side_receives_and_then_nothing_is_lost() {
+/// A `send` of three messages to the first end over this file, and that end.
+fn with_sender(timeout: &str, action: impl FnOnce(&mut Exchange<'_>, &mut Child)) -> Output {
     let file = memory_file(65536);
-    let backend =
-        ivshmem_peer::open(Some(&file.device.parse().unwrap()), Purpose::Exchange, &Sysfs::default()).unwrap();
-    let start = |timeout: &str| {
-        Command::new(env!("CARGO_BIN_EXE_ivshmem-peer"))
-            .args(["send", "--device", &file.device, "--timeout", timeout, "one", "two", "three"])
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap()
-    };
+    let name = file.device.parse().unwrap();
+    let backend = ivshmem_peer::open(Some(&name), Purpose::Exchange, &Sysfs::default()).unwrap();
     let mut mailbox = ivshmem_peer::mailbox(&*backend, End::First).unwrap();
     let mut exchange = Exchange::attach(&mut mailbox, &*backend, End::First);
+    let mut sender = Command::new(env!("CARGO_BIN_EXE_ivshmem-peer"))
+        .args(["send", "--device", &file.device, "--timeout", timeout, "one", "two", "three"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    action(&mut exchange, &mut sender);
+    sender.wait_with_output().unwrap()
+}
 
-    // Here the link comes up, but nobody receives.
-    let mut sender = start("1");
+/// Polls, but does not receive, until the sender has ended.
+fn poll_to_the_end(exchange: &mut Exchange<'_>, sender: &mut Child) {
     while sender.try_wait().unwrap().is_none() {
         exchange.poll();
     }
-    let output = sender.wait_with_output().unwrap();
-    assert_eq!(output.status.code(), Some(4));
-    assert!(stderr(&output).contains("no sign that the other side receives"), "{}", stderr(&output));
+}
 
-    // Here one message is received while the sender lives, and the others when it has gone.
-    let mut sender = start("60");
+fn receive(exchange: &mut Exchange<'_>) -> Vec<u8> {
     let mut buffer = [0; MAX_MESSAGE];
-    let mut receive = |exchange: &mut Exchange<'_>| loop {
+    loop {
         exchange.poll();
         if let Ok(Some(message)) = exchange.recv(&mut buffer) {
             return message.to_vec();
         }
-    };
-    assert_eq!(receive(&mut exchange), b"one");
-    while sender.try_wait().unwrap().is_none() {
-        exchange.poll();
     }
-    assert_eq!(sender.wait().unwrap().code(), Some(0));
-    assert_eq!(receive(&mut exchange), b"two");
-    assert_eq!(receive(&mut exchange), b"three");
+}
+
+#[test]
+fn send_to_one_who_is_there_but_does_not_receive_is_exit_code_4() {
+    let output = with_sender("1", poll_to_the_end);
+    assert_eq!(output.status.code(), Some(4));
+    assert!(stderr(&output).contains("no sign that the other side receives"), "{}", stderr(&output));
+}
+
+#[test]
+fn send_ends_once_the_other_side_has_begun_to_receive_and_then_nothing_is_lost() {
+    let output = with_sender("60", |exchange, sender| {
+        assert_eq!(receive(exchange), b"one");
+        poll_to_the_end(exchange, sender);
+        assert_eq!(receive(exchange), b"two");
+        assert_eq!(receive(exchange), b"three");
+    });
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
 }
