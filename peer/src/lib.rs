@@ -5,6 +5,29 @@
 //!
 //! Reading order: `backend.rs` (the trait and the four ways), `mapping.rs` and `vector.rs` (what they hand out),
 //! `sysfs.rs` (finding), `backend/vfio.rs` (interrupts on a stock kernel).
+//!
+//! ```no_run
+//! use ivshmem::channel::End;
+//! use ivshmem_peer::{Exchange, MAX_MESSAGE, Purpose, Sysfs};
+//!
+//! // The only ivshmem device of this machine, with interrupts where it has them.
+//! let backend = ivshmem_peer::open(None, Purpose::Exchange, &Sysfs::default())?;
+//! let mut mailbox = ivshmem_peer::mailbox(&*backend, End::Second)?;
+//! let mut exchange = Exchange::attach(&mut mailbox, &*backend, End::Second);
+//! while !exchange.poll().is_up() {
+//!     exchange.rest();
+//! }
+//! exchange.try_send(b"ping hello")?;
+//! let mut buffer = [0; MAX_MESSAGE];
+//! let response = loop {
+//!     exchange.poll();
+//!     if let Some(response) = exchange.recv(&mut buffer)? {
+//!         break response.to_vec();
+//!     }
+//! };
+//! assert_eq!(response, b"pong hello");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 #![cfg(target_os = "linux")]
 #![warn(missing_docs)]
 

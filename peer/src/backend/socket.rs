@@ -3,7 +3,7 @@
 use super::{Backend, Kind, RingError};
 use crate::{Mapping, OpenError, Vector};
 use ivshmem::notify::Doorbell;
-use ivshmem_server::client::{self, Client, GREETING_LIMIT};
+use ivshmem_server::client::{self, Client, ClientError, GREETING_LIMIT};
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
@@ -24,8 +24,10 @@ pub(super) struct Socket {
 
 impl Socket {
     pub(super) fn open(path: &Path) -> Result<Self, OpenError> {
-        let client = Client::connect(path)
-            .map_err(|error| OpenError::Server { path: path.to_owned(), message: error.to_string() })?;
+        let client = Client::connect(path).map_err(|error| match error {
+            ClientError::Connect { error, .. } => OpenError::io("connect to", path, &error),
+            error => OpenError::Server { path: path.to_owned(), message: error.to_string() },
+        })?;
         let length = usize::try_from(client.size()).unwrap_or(usize::MAX);
         let memory = Mapping::new(client.memory_fd(), 0, length)
             .map_err(|errno| OpenError::system("map the shared memory of", path, errno))?;

@@ -28,17 +28,23 @@ impl Patience {
 
     /// To be called in every round: says once a second what is waited for, and fails once the limit has passed.
     pub(super) fn check(&mut self, what: impl FnOnce() -> String) -> Result<(), Failure> {
-        let waited = self.since.elapsed();
-        if waited >= self.limit {
-            return Err(Failure::Late(format!("no {} within {} s", what(), self.limit.as_secs())));
-        }
-        if waited.as_secs() > self.said {
-            self.said = waited.as_secs();
-            let line = format!("{}: waiting for {}, {} s\n", self.command, what(), self.said);
+        if let Some(line) = self.judge(self.since.elapsed(), what)? {
             // Progress that nobody reads is no failure.
             let _ = std::io::stderr().write_all(line.as_bytes());
         }
         Ok(())
+    }
+
+    /// What there is to say after so long.
+    fn judge(&mut self, waited: Duration, what: impl FnOnce() -> String) -> Result<Option<String>, Failure> {
+        if waited >= self.limit {
+            return Err(Failure::Late(format!("no {} within {} s", what(), self.limit.as_secs())));
+        }
+        if waited.as_secs() <= self.said {
+            return Ok(None);
+        }
+        self.said = waited.as_secs();
+        Ok(Some(format!("{}: waiting for {}, {} s\n", self.command, what(), self.said)))
     }
 }
 
@@ -47,12 +53,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn patience_ends_at_its_limit_with_what_was_waited_for() {
-        let mut patience = Patience::new("recv", Duration::ZERO);
-        let failure = patience.check(|| "message".into()).unwrap_err();
-        assert_eq!(failure.to_string(), "no message within 0 s");
-        assert_eq!(failure.code(), 4);
-        let mut patience = Patience::new("recv", Duration::from_secs(3600));
-        assert!(patience.check(|| unreachable!()).is_ok());
+    fn every_second_is_said_once_and_the_limit_is_a_failure_with_what_was_waited_for() {
+        let mut patience = Patience::new("recv", Duration::from_secs(3));
+        let mut judge = |ms| patience.judge(Duration::from_millis(ms), || "message".into());
+        assert_eq!(judge(999).unwrap(), None);
+        assert_eq!(judge(1000).unwrap().unwrap(), "recv: waiting for message, 1 s\n");
+        assert_eq!(judge(1999).unwrap(), None);
+        assert_eq!(judge(2500).unwrap().unwrap(), "recv: waiting for message, 2 s\n");
+        let failure = judge(3000).unwrap_err();
+        assert_eq!((failure.to_string().as_str(), failure.code()), ("no message within 3 s", 4));
     }
 }

@@ -5,6 +5,7 @@ use crate::responder::{Behaviour, Served, spawn};
 use ivshmem::channel::End;
 use ivshmem_peer::{Exchange, MAX_MESSAGE, Purpose, Sysfs};
 use ivshmem_server::{Options, Running};
+use std::io::BufRead;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -176,33 +177,12 @@ fn start_order_is_free() {
 }
 
 #[test]
-fn nobody_there_is_exit_code_4_with_progress_meanwhile() {
-    let file = memory_file(65536);
-    let (device, timeout) = (["--device", file.device.as_str()], ["--timeout", "2"]);
-    let children: Vec<_> = [&["operator", "--commands", "1"][..], &["send", "hello"], &["recv"]]
-        .iter()
-        .map(|arguments| {
-            // Each on memory of its own, or they would meet.
-            let mine = memory_file(65536);
-            let child = Command::new(env!("CARGO_BIN_EXE_ivshmem-peer"))
-                .args(*arguments)
-                .args([device[0], &mine.device])
-                .args(timeout)
-                .stdin(Stdio::null())
-                .stdout(Stdio::piped())
-                .stderr(Stdio::piped())
-                .spawn()
-                .unwrap();
-            (arguments[0], mine, child)
-        })
-        .collect();
-    for (command, _mine, child) in children {
-        let output = child.wait_with_output().unwrap();
+fn nobody_there_is_exit_code_4() {
+    for arguments in [&["operator", "--commands", "1"][..], &["operator"], &["send", "hello"], &["recv"]] {
+        let file = memory_file(65536);
+        let output = peer(&[arguments, &["--device", &file.device, "--timeout", "1"]].concat());
         assert_eq!(output.status.code(), Some(4), "{}", stderr(&output));
-        let expected = format!(
-            "{command}: waiting for answer from the other side, 1 s\nivshmem-peer: no answer from the other side within 2 s\n"
-        );
-        assert_eq!(stderr(&output), expected);
+        assert_eq!(stderr(&output), "ivshmem-peer: no answer from the other side within 1 s\n");
     }
 }
 
@@ -323,4 +303,31 @@ fn send_ends_once_the_other_side_has_begun_to_receive_and_then_nothing_is_lost()
         assert_eq!(receive(exchange), b"three");
     });
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+}
+
+#[test]
+fn an_operator_killed_amid_its_commands_is_followed_by_one_with_a_new_id_and_no_stale_response() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_server, device) = server(&folder, 1, 9);
+    let run = || {
+        for id in [10, 11, 12] {
+            let mut killed = Command::new(env!("CARGO_BIN_EXE_ivshmem-peer"))
+                .args(["operator", "--device", &device, "--commands", "100000000"])
+                .stdin(Stdio::null())
+                .stdout(Stdio::piped())
+                .stderr(Stdio::null())
+                .spawn()
+                .unwrap();
+            let lines = std::io::BufReader::new(killed.stdout.take().unwrap()).lines().map(Result::unwrap);
+            let seen: Vec<String> = lines.take(2).collect();
+            assert!(seen[0].contains(&format!(" id={id} ")) && seen[1].starts_with("operator: up "), "{seen:?}");
+            killed.kill().unwrap();
+            killed.wait().unwrap();
+        }
+        peer(&["operator", "--device", &device, "--commands", "100", "--quit"])
+    };
+    let (output, _) = with_responder(&device, Behaviour::default(), run);
+    assert_eq!(output.status.code(), Some(0), "{}\n{}", stdout(&output), stderr(&output));
+    assert!(end_line(&output, 101).contains(" responses=101 wrong=0 "));
+    assert!(stdout(&output).contains(" id=13 "), "{}", stdout(&output));
 }

@@ -7,7 +7,8 @@ const DRIVER: &str = "vfio-pci";
 
 /// Binds `device` if nobody drives it yet, and returns its IOMMU group.
 ///
-/// A function that another driver has is left alone: taking it away could hurt whoever uses it.
+/// A function that another driver has is left alone: taking it away could hurt whoever uses it. The binding stays when this process ends,
+/// as it costs nothing and the next run needs it; nothing but a reboot or `unbind` undoes it.
 pub(super) fn to_vfio(sysfs: &Sysfs, device: &Device) -> Result<String, OpenError> {
     let address = device.address;
     let group = device.iommu_group.clone().ok_or(OpenError::NoIommuGroup { address })?;
