@@ -3,7 +3,7 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
-use rustix::fs::{FileType, FlockOperation, Mode, OFlags, chmod, fchmod, flock, fstat, lstat, open, unlink};
+use rustix::fs::{FileType, FlockOperation, Mode, OFlags, chmod, flock, fstat, lstat, open, unlink};
 use rustix::io::Errno;
 use rustix::net::{
     AddressFamily, SocketAddrUnix, SocketFlags, SocketType, accept_with, bind, connect, listen, socket_with,
@@ -49,10 +49,6 @@ impl Listener {
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         let socket =
             socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None).map_err(system("make a socket"))?;
-        let mode = Mode::from_raw_mode(mode);
-        // Linux makes the name with the socket's own mode less the umask: it is never wider than asked for.
-        fchmod(&socket, mode).map_err(system(action()))?;
-
         let _takeover = match bind(&socket, &address) {
             Err(Errno::ADDRINUSE) => {
                 let takeover = Takeover::of_stale(path, &address)?;
@@ -68,8 +64,8 @@ impl Listener {
             }
         };
         let made = Made::new(path)?;
-        // What the umask took away. Nobody can connect yet.
-        chmod(path, mode).map_err(system(action()))?;
+        // Whatever the umask made of it until now: nobody can connect before we listen.
+        chmod(path, Mode::from_raw_mode(mode)).map_err(system(action()))?;
         Ok(Self { socket, made })
     }
 

@@ -1,17 +1,22 @@
 //! The library's client against the library's server.
 
-use std::io::Write;
+use std::io::{IoSlice, Write};
+use std::mem::MaybeUninit;
+use std::os::fd::AsFd;
 use std::os::unix::net::UnixListener;
 
 use ivshmem_server::Client;
 use ivshmem_server::client::{ClientError, News, RingError, Violation};
 
-use crate::raw::{Rig, refused, rung};
+use rustix::event::{EventfdFlags, eventfd};
+use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
+
+use crate::raw::{Rig, news, refused, rung};
 
 fn connect(rig: &Rig, vectors: usize) -> Client {
     let mut client = Client::connect(rig.server.socket()).unwrap();
     while client.vectors().len() < vectors {
-        client.wait(None).unwrap().unwrap();
+        news(&mut client);
     }
     client
 }
@@ -24,7 +29,7 @@ fn two_clients_ring_each_other_and_see_each_other_leave() {
     assert_eq!((first.id(), second.id()), (0, 1));
     assert_eq!((first.size(), second.size()), (4 << 20, 4 << 20));
     for vector in 0..3 {
-        assert_eq!(first.wait(None).unwrap(), Some(News::PeerVector { peer: 1, vector }));
+        assert_eq!(news(&mut first), News::PeerVector { peer: 1, vector });
     }
     assert_eq!(first.process().unwrap(), None);
     assert_eq!(first.peers().collect::<Vec<_>>(), [(1, 3)]);
@@ -41,7 +46,7 @@ fn two_clients_ring_each_other_and_see_each_other_leave() {
     assert_eq!(first.ring(1, 3), Err(RingError::NoVector { peer: 1, vector: 3, vectors: 3 }));
     assert_eq!(first.ring(2, 0), Err(RingError::NoPeer(2)));
     drop(second);
-    assert_eq!(first.wait(None).unwrap(), Some(News::PeerLeft { peer: 1 }));
+    assert_eq!(news(&mut first), News::PeerLeft { peer: 1 });
     assert_eq!(first.ring(1, 0), Err(RingError::NoPeer(1)));
 }
 
@@ -50,21 +55,39 @@ fn doorbells_outlive_the_server() {
     let rig = Rig::vectors(1);
     let mut first = connect(&rig, 1);
     let second = connect(&rig, 1);
-    assert_eq!(first.wait(None).unwrap(), Some(News::PeerVector { peer: 1, vector: 0 }));
+    assert_eq!(news(&mut first), News::PeerVector { peer: 1, vector: 0 });
     rig.server.stop().unwrap();
-    assert_eq!(first.wait(None).unwrap(), Some(News::ServerGone));
+    assert_eq!(news(&mut first), News::ServerGone);
     assert_eq!(first.wait(None).unwrap(), None);
     first.ring(1, 0).unwrap();
     assert_eq!(rung(&second.vectors()[0]), 1);
 }
 
 #[test]
-fn a_doorbell_that_cannot_count_further_does_not_wait() {
-    let rig = Rig::vectors(1);
-    let client = connect(&rig, 1);
+fn a_doorbell_that_cannot_count_further_does_not_wait_whatever_the_server_hands_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("socket");
+    let listener = UnixListener::bind(&path).unwrap();
+    let careless = std::thread::spawn(move || {
+        let (socket, _) = listener.accept().unwrap();
+        let blocking = eventfd(0, EventfdFlags::CLOEXEC).unwrap();
+        for (value, descriptor) in [(0_i64, None), (3, None), (-1, Some(&blocking)), (3, Some(&blocking))] {
+            let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+            let mut control = SendAncillaryBuffer::new(&mut space);
+            let descriptors: Vec<_> = descriptor.iter().map(|descriptor| descriptor.as_fd()).collect();
+            if !descriptors.is_empty() {
+                assert!(control.push(SendAncillaryMessage::ScmRights(&descriptors)));
+            }
+            sendmsg(&socket, &[IoSlice::new(&value.to_le_bytes())], &mut control, SendFlags::empty()).unwrap();
+        }
+        socket
+    });
+    let mut client = Client::connect(&path).unwrap();
+    assert_eq!(news(&mut client), News::Vector { vector: 0 });
     let full = (u64::MAX - 1).to_ne_bytes();
     assert_eq!(rustix::io::write(&client.vectors()[0], &full), Ok(8));
-    client.ring(0, 0).unwrap();
+    client.ring(3, 0).unwrap();
+    careless.join().unwrap();
 }
 
 #[test]

@@ -11,7 +11,7 @@ use std::time::Instant;
 use ivshmem_server::client::News;
 use ivshmem_server::{Client, Options};
 
-use crate::raw::{LIMIT, Rig, rung};
+use crate::raw::{LIMIT, Rig, news, rung};
 
 const PROGRAM: &str = "qemu-system-x86_64";
 
@@ -128,7 +128,7 @@ impl Drop for Qemu {
 fn host(rig: &Rig, vectors: usize) -> Client {
     let mut host = Client::connect(rig.server.socket()).unwrap();
     while host.vectors().len() < vectors {
-        host.wait(None).unwrap().unwrap();
+        news(&mut host);
     }
     host
 }
@@ -136,7 +136,7 @@ fn host(rig: &Rig, vectors: usize) -> Client {
 /// Waits until the host has all vectors of the peer.
 fn wait_for_peer(host: &mut Client, peer: u16, vectors: usize) {
     while !host.peers().any(|known| known == (peer, vectors)) {
-        host.wait(None).unwrap().unwrap();
+        news(host);
     }
 }
 
@@ -178,7 +178,7 @@ fn two_qemus_and_a_host_process_share_memory_and_ring_each_other() {
 
     // Killed, it is gone for the others; started again, it has another id.
     drop(first);
-    while host.wait(None).unwrap().unwrap() != (News::PeerLeft { peer: 41 }) {}
+    while news(&mut host) != (News::PeerLeft { peer: 41 }) {}
     let mut again = Qemu::start(rig.server.socket(), 4).unwrap();
     again.set_up();
     assert_eq!(again.id(), 43);

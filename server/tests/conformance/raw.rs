@@ -7,9 +7,10 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use ivshmem_server::{Event, Options, Running};
+use ivshmem_server::client::News;
+use ivshmem_server::{Client, Event, Options, Running};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 use tempfile::TempDir;
@@ -161,6 +162,12 @@ impl Drop for SharedMemoryName {
     fn drop(&mut self) {
         let _not_there = std::fs::remove_file(self.path());
     }
+}
+
+/// The client's next news, which must come.
+#[track_caller]
+pub fn news(client: &mut Client) -> News {
+    client.wait(Some(Instant::now() + LIMIT)).unwrap().expect("no news")
 }
 
 /// Rings an eventfd.
