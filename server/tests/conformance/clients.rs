@@ -2,11 +2,13 @@
 
 use std::io::Write;
 use std::net::Shutdown;
+use std::os::fd::OwnedFd;
+use std::process::{Command, Stdio};
 
 use ivshmem_server::{Event, Leaving, Options};
 use rustix::net::{SendFlags, send};
 
-use crate::raw::{Raw, Rig};
+use crate::raw::{Guarded, Raw, Rig};
 
 /// More vectors than messages fit into a socket's buffer: who does not read cannot even get its greeting.
 const CLOGGING: u16 = 600;
@@ -159,17 +161,16 @@ fn a_client_that_babbles_without_end_does_not_delay_others() {
 fn a_client_that_dies_is_announced_to_the_others() {
     let rig = Rig::vectors(1);
     let watcher = watcher(&rig);
-    let mut dying = std::process::Command::new("cat")
-        .stdin(std::os::fd::OwnedFd::from(rig.connect().socket))
-        .stdout(std::process::Stdio::null())
-        .spawn()
-        .unwrap();
+    let mut cat = Command::new("cat");
+    cat.stdin(OwnedFd::from(rig.connect().socket)).stdout(Stdio::null());
+    let mut dying = Guarded(cat.spawn().unwrap());
+    // It holds the connection's other copy, and would go on holding it.
+    drop(cat);
     rig.expect_joined(1);
     watcher.expect(1, true);
-    dying.kill().unwrap();
+    dying.0.kill().unwrap();
     watcher.expect(1, false);
     assert_eq!(rig.event(), Event::Left { id: 1, why: Leaving::Closed });
-    dying.wait().unwrap();
 }
 
 #[test]

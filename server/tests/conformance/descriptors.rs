@@ -2,15 +2,15 @@
 
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::raw::Raw;
+use crate::raw::{Guarded, Raw};
 
 /// The server's program with this soft and hard limit, and without the rights to raise the latter and to have any number of
 /// descriptors in flight.
-fn limited(limits: &str, arguments: &str, socket: &Path) -> Option<Child> {
+fn limited(limits: &str, arguments: &str, socket: &Path) -> Option<Guarded> {
     let script = format!("{limits}; exec \"$0\" -F --memfd -S \"$1\" {arguments}");
     let mut command = if rustix::process::geteuid().is_root() {
         if Command::new("setpriv").arg("--version").stdout(Stdio::null()).status().is_err() {
@@ -24,7 +24,7 @@ fn limited(limits: &str, arguments: &str, socket: &Path) -> Option<Child> {
         Command::new("sh")
     };
     command.args(["-c", &script, env!("CARGO_BIN_EXE_ivshmem-server")]).arg(socket);
-    Some(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap())
+    Some(Guarded(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()))
 }
 
 #[test]
@@ -45,10 +45,10 @@ fn the_soft_limit_is_raised_to_the_hard_one() {
 fn a_limit_too_low_for_two_clients_is_an_error_with_both_numbers() {
     let folder = tempfile::tempdir().unwrap();
     let socket = folder.path().join("socket");
-    let Some(server) = limited("ulimit -n 1024", "-n 2048", &socket) else { return };
-    let output = server.wait_with_output().unwrap();
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert!(!output.status.success());
+    let Some(mut server) = limited("ulimit -n 1024", "-n 2048", &socket) else { return };
+    let mut said = String::new();
+    server.0.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+    assert!(!server.0.wait().unwrap().success());
     assert!(said.contains("2048 vectors") && said.contains("limit is 1024"), "{said}");
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
 }
@@ -128,17 +128,17 @@ fn clients_that_never_read_leave_the_others_room_for_descriptors_in_flight() {
     end(server);
 }
 
-fn wait_ready(server: &mut Child) {
+fn wait_ready(server: &mut Guarded) {
     let mut line = String::new();
-    BufReader::new(server.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    BufReader::new(server.0.stdout.take().unwrap()).read_line(&mut line).unwrap();
     assert!(line.starts_with("ivshmem-server: ready"), "{line}");
 }
 
 /// Stops the server and returns what it said on the standard error.
-fn end(mut server: Child) -> String {
-    kill_process(Pid::from_child(&server), Signal::TERM).unwrap();
+fn end(mut server: Guarded) -> String {
+    kill_process(Pid::from_child(&server.0), Signal::TERM).unwrap();
     let mut said = String::new();
-    server.stderr.take().unwrap().read_to_string(&mut said).unwrap();
-    assert!(server.wait().unwrap().success(), "{said}");
+    server.0.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+    assert!(server.0.wait().unwrap().success(), "{said}");
     said
 }

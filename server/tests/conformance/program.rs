@@ -1,16 +1,17 @@
 //! The program: its line, its signals, its background.
 
 use std::io::{BufRead, BufReader, Read};
+use std::os::fd::OwnedFd;
 use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Output, Stdio};
 
-use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open, pidfd_send_signal};
 
-use crate::raw::{Raw, SharedMemoryName, wait_readable};
+use crate::raw::{Guarded, Raw, SharedMemoryName, wait_readable};
 
-/// A server in the foreground, killed if the test fails.
+/// A server in the foreground.
 struct Foreground {
-    child: Child,
+    child: Guarded,
     line: String,
 }
 
@@ -19,23 +20,16 @@ impl Foreground {
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        Self { child, line }
+        Self { child: Guarded(child), line }
     }
 
     /// Sends the signal and returns what was said on the standard error.
     fn end(mut self, signal: Signal) -> String {
-        kill_process(Pid::from_child(&self.child), signal).unwrap();
+        kill_process(Pid::from_child(&self.child.0), signal).unwrap();
         let mut said = String::new();
-        self.child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
-        assert!(self.child.wait().unwrap().success(), "{said}");
+        self.child.0.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+        assert!(self.child.0.wait().unwrap().success(), "{said}");
         said
-    }
-}
-
-impl Drop for Foreground {
-    fn drop(&mut self) {
-        let _ended_already = self.child.kill();
-        let _ended_already = self.child.wait();
     }
 }
 
@@ -45,6 +39,15 @@ fn program() -> Command {
 
 fn run(folder: &Path, arguments: &[&str]) -> Output {
     program().current_dir(folder).args(arguments).output().unwrap()
+}
+
+/// A server in the background, by a descriptor of its process, ended with the test.
+struct Background(OwnedFd);
+
+impl Drop for Background {
+    fn drop(&mut self) {
+        let _ended_already = pidfd_send_signal(&self.0, Signal::KILL);
+    }
 }
 
 fn is_empty(folder: &Path) -> bool {
@@ -93,12 +96,12 @@ fn it_serves_on_when_nobody_listens_to_what_it_says() {
     let folder = tempfile::tempdir().unwrap();
     let socket = folder.path().join("socket");
     let mut server = Foreground::start(program().args(["-F", "-v", "--memfd", "-S"]).arg(&socket));
-    drop(server.child.stderr.take());
+    drop(server.child.0.stderr.take());
     for id in 0..3 {
         Raw::connect(&socket).expect_greeting(id);
     }
-    kill_process(Pid::from_child(&server.child), Signal::TERM).unwrap();
-    assert!(server.child.wait().unwrap().success());
+    kill_process(Pid::from_child(&server.child.0), Signal::TERM).unwrap();
+    assert!(server.child.0.wait().unwrap().success());
 }
 
 #[test]
@@ -146,7 +149,7 @@ fn the_qemu_manual_s_command_line_serves_in_the_background() {
     // It serves already, and its pid file is there.
     let pid = std::fs::read_to_string(folder.path().join("pidfile")).unwrap();
     let pid = Pid::from_raw(pid.trim().parse().unwrap()).unwrap();
-    let process = pidfd_open(pid, PidfdFlags::empty()).unwrap();
+    let process = Background(pidfd_open(pid, PidfdFlags::empty()).unwrap());
     assert_eq!(std::fs::metadata(name.path()).unwrap().len(), 1 << 20);
     Raw::connect(folder.path().join("path")).expect_greeting(0);
 
@@ -157,8 +160,8 @@ fn the_qemu_manual_s_command_line_serves_in_the_background() {
     assert!(!third.status.success());
     assert!(String::from_utf8_lossy(&third.stderr).contains("socket path belongs to a running server"));
 
-    kill_process(pid, Signal::TERM).unwrap();
-    wait_readable(&process);
+    pidfd_send_signal(&process.0, Signal::TERM).unwrap();
+    wait_readable(&process.0);
     assert!(is_empty(folder.path()));
     assert!(!name.path().exists());
 }

@@ -5,13 +5,13 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::{ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Instant;
 
 use ivshmem_server::client::News;
 use ivshmem_server::{Client, Options};
 
-use crate::raw::{LIMIT, Rig, news, rung};
+use crate::raw::{Guarded, LIMIT, Rig, news, rung};
 
 const PROGRAM: &str = "qemu-system-x86_64";
 
@@ -23,7 +23,7 @@ const INTERRUPTS: u64 = 0x10_0000;
 
 /// A QEMU with an ivshmem-doorbell device in slot 4.
 struct Qemu {
-    child: Child,
+    _child: Guarded,
     commands: ChildStdin,
     answers: BufReader<ChildStdout>,
 }
@@ -46,7 +46,7 @@ impl Qemu {
             .unwrap();
         let commands = child.stdin.take().unwrap();
         let answers = BufReader::new(child.stdout.take().unwrap());
-        Some(Self { child, commands, answers })
+        Some(Self { _child: Guarded(child), commands, answers })
     }
 
     /// One qtest command and its answer.
@@ -115,13 +115,6 @@ impl Qemu {
 
     fn ring(&mut self, peer: u64, vector: u64) {
         self.ask(&format!("writel {:#x} {:#x}", BAR0 + 12, peer << 16 | vector));
-    }
-}
-
-impl Drop for Qemu {
-    fn drop(&mut self) {
-        let _ended_already = self.child.kill();
-        let _ended_already = self.child.wait();
     }
 }
 

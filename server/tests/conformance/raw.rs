@@ -6,6 +6,7 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+use std::process::Child;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
@@ -189,5 +190,16 @@ pub fn refused<T: Debug, E>(outcome: Result<T, E>) -> E {
     match outcome {
         Ok(value) => panic!("not refused: {value:?}"),
         Err(error) => error,
+    }
+}
+
+/// A process that does not outlive the test, even if that fails.
+#[derive(Debug)]
+pub struct Guarded(pub Child);
+
+impl Drop for Guarded {
+    fn drop(&mut self) {
+        let _ended_already = self.0.kill();
+        let _ended_already = self.0.wait();
     }
 }
