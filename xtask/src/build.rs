@@ -25,11 +25,11 @@ impl Build {
         let toolchain = setup::toolchain(self.toolchain)?;
         for name in images(&toolchain)? {
             let path = workspace::image(&name);
-            println!("{:>9} bytes, {:>7} loaded  {}", fs::metadata(&path)?.len(), loaded_size(&path)?, path.display());
+            println!("{:>9} bytes, text {:>6}  {}", fs::metadata(&path)?.len(), text_size(&path)?, path.display());
         }
         peer()?;
         let path = workspace::peer();
-        println!("{:>9} bytes                  {}", fs::metadata(&path)?.len(), path.display());
+        println!("{:>9} bytes               {}", fs::metadata(&path)?.len(), path.display());
         Ok(())
     }
 }
@@ -38,7 +38,12 @@ impl Build {
 pub fn images(toolchain: &Toolchain) -> Result<Vec<String>> {
     note(format!("building the images with {toolchain}"));
     let mut names = Vec::new();
-    for program in programs(&toolchain.cargo("build").args(["--release", "--package", "ivshmem-examples", "--bins"]))? {
+    let mut build = toolchain.cargo("build").args(["--release", "--package", "ivshmem-examples", "--bins"]);
+    if std::env::var_os("DEFMT_LOG").is_none() {
+        // Without it defmt compiles in nothing but errors.
+        build = build.env("DEFMT_LOG", "info");
+    }
+    for program in programs(&build)? {
         let name = program.file_name().and_then(|name| name.to_str()).context("an image whose name is not UTF-8")?;
         install(&program, &workspace::image(name))?;
         names.push(name.to_owned());
@@ -89,14 +94,15 @@ fn install(from: &Path, to: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Bytes of text and data that an ELF64 file loads into memory: the file sizes of its PT_LOAD segments.
-pub fn loaded_size(path: &Path) -> Result<u64> {
+/// Bytes of text in an ELF64 file: its executable PT_LOAD segments.
+pub fn text_size(path: &Path) -> Result<u64> {
     let bytes = fs::read(path)?;
-    loaded(&bytes).with_context(|| format!("{} is no ELF64 file", path.display()))
+    text(&bytes).with_context(|| format!("{} is no ELF64 file", path.display()))
 }
 
-fn loaded(elf: &[u8]) -> Option<u64> {
-    const PT_LOAD: u32 = 1;
+fn text(elf: &[u8]) -> Option<u64> {
+    const PT_LOAD: u64 = 1;
+    const PF_X: u64 = 1;
     let word = |at: usize, bytes: usize| -> Option<u64> {
         let field = elf.get(at..at.checked_add(bytes)?)?;
         Some(field.iter().rev().fold(0, |value, byte| (value << 8) | u64::from(*byte)))
@@ -109,7 +115,7 @@ fn loaded(elf: &[u8]) -> Option<u64> {
     let mut sum = 0;
     for index in 0..count {
         let header = table.checked_add(index.checked_mul(size)?)?;
-        if word(header, 4)? == u64::from(PT_LOAD) {
+        if word(header, 4)? == PT_LOAD && word(header.checked_add(4)?, 4)? & PF_X != 0 {
             sum += word(header.checked_add(0x20)?, 8)?;
         }
     }
@@ -118,11 +124,11 @@ fn loaded(elf: &[u8]) -> Option<u64> {
 
 /// Refuses an image that has outgrown its promise.
 pub fn check_size(name: &str, limit: u64) -> Result<()> {
-    let size = loaded_size(&workspace::image(name))?;
+    let size = text_size(&workspace::image(name))?;
     if size >= limit {
-        bail!("{name} loads {size} bytes, its limit is {limit}");
+        bail!("{name} has {size} bytes of text, its limit is {limit}");
     }
-    note(format!("{name} loads {size} bytes of at most {limit}"));
+    note(format!("{name} has {size} bytes of text, at most {limit} are allowed"));
     Ok(())
 }
 
@@ -131,18 +137,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_loaded_segments_count() {
-        let mut elf = vec![0; 64 + 2 * 56];
+    fn only_executable_loaded_segments_are_text() {
+        const HEADERS: usize = 64;
+        const SIZE: usize = 56;
+        let mut elf = vec![0; HEADERS + 3 * SIZE];
         elf[..5].copy_from_slice(b"\x7fELF\x02");
         elf[0x20] = 64;
         elf[0x36] = 56;
-        elf[0x38] = 2;
-        elf[64] = 1;
-        elf[64 + 0x20..64 + 0x22].copy_from_slice(&[0x34, 0x12]);
-        elf[64 + 56] = 4;
-        elf[64 + 56 + 0x20] = 99;
-        assert_eq!(loaded(&elf), Some(0x1234));
-        assert_eq!(loaded(&elf[..70]), None);
-        assert_eq!(loaded(b"MZ"), None);
+        elf[0x38] = 3;
+        // Type, flags, size in the file: text, data, a note.
+        for (index, (kind, flags, size)) in [(1, 5, 0x34), (1, 6, 0x50), (4, 5, 0x60)].into_iter().enumerate() {
+            let at = HEADERS + index * SIZE;
+            (elf[at], elf[at + 4], elf[at + 0x20], elf[at + 0x21]) = (kind, flags, size, 0x12);
+        }
+        assert_eq!(text(&elf), Some(0x1234));
+        assert_eq!(text(&elf[..70]), None);
+        assert_eq!(text(b"MZ"), None);
     }
 }

@@ -1,8 +1,9 @@
 //! One real-time VM and one operator exchange commands and responses over one link, and both ends' counts are compared.
 
 use crate::progress::note;
-use crate::vm::{Accelerator, Echo, Fields, Image, Link, Machine, Mode, Operator, Place, RealTime, Session};
+use crate::vm::{Accelerator, Echo, Fields, Image, Link, Machine, Mode, Operator, Place, RealTime, Session, Talk};
 use anyhow::{Result, bail, ensure};
+use std::io::Write;
 use std::time::{Duration, Instant};
 
 /// Which end is started first. Whoever comes second comes when the first one waits for it.
@@ -76,11 +77,11 @@ impl Exchange {
     /// Starts the operator.
     pub fn operator(&self, session: &mut Session, link: &Link) -> Result<Operator> {
         if self.interactive {
-            return Operator::start(session, &self.place, link, &[], Echo::Bytes, true);
+            return Operator::start(session, &self.place, link, &["--quit"], Talk::Terminal);
         }
-        let echo = if self.show { Echo::Lines } else { Echo::Nothing };
+        let talk = if self.show { Talk::Shown } else { Talk::Quiet };
         let count = self.commands.to_string();
-        Operator::start(session, &self.place, link, &["--commands", &count, "--quit"], echo, false)
+        Operator::start(session, &self.place, link, &["--commands", &count, "--quit"], talk)
     }
 
     /// Runs it from nothing to a report.
@@ -88,12 +89,14 @@ impl Exchange {
         let begin = Instant::now();
         let link = self.link(session)?;
         let (mut image, mut operator) = self.start(session, &link)?;
-        if self.interactive {
-            forward_terminal(&mut operator);
-        }
         let ready = image.event("ready ")?;
         let device = operator.event("device ")?;
         let up = [image.event("up ")?, operator.event("up ")?];
+        if self.interactive {
+            // Not earlier: what is typed before Linux has opened its console is lost.
+            forward_terminal(&mut operator);
+            operator.process().story().join();
+        }
         let operator_end = operator.finish()?;
         let image_end = image.finish()?;
         let report =
@@ -123,7 +126,11 @@ impl Exchange {
 fn forward_terminal(operator: &mut Operator) {
     let Some(mut input) = operator.process().take_input() else { return };
     // Ends with the input or with xtask; nothing waits for it.
-    std::thread::spawn(move || std::io::copy(&mut std::io::stdin().lock(), &mut input));
+    std::thread::spawn(move || {
+        std::io::copy(&mut std::io::stdin().lock(), &mut input)?;
+        // The guest's console takes this for the end of its input.
+        input.write_all(b"\x04")
+    });
 }
 
 /// What both ends said at last.

@@ -18,7 +18,7 @@ mod session;
 pub use accelerator::Accelerator;
 pub use link::{Attachment, Link, Mode};
 pub use log::{Echo, Fields};
-pub use operator::{Operator, Place};
+pub use operator::{Operator, Place, Talk};
 pub use process::{Launch, Process};
 pub use qemu::Machine;
 pub use realtime::{Image, RealTime};

@@ -6,11 +6,11 @@ use crate::vm::{Accelerator, Attachment, Fields, Image, Link, Machine, Session};
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
 
-/// What `echo` may load: driver, mailbox and image together.
+/// Bytes of `echo`'s text: driver, mailbox and image together.
 const ECHO_LIMIT: u64 = 64 << 10;
 
 pub fn add(suite: &mut Suite) {
-    suite.case("image: echo with driver and mailbox loads less than 64 KiB", |rig| {
+    suite.case("image: echo's text with driver and mailbox is under 64 KiB", |rig| {
         rig.images()?;
         build::check_size("echo", ECHO_LIMIT)
     });
@@ -61,16 +61,12 @@ fn devices(server: &Link, machine: Machine) -> Result<(Vec<String>, Vec<Attachme
     let (small, large) = (Link::plain(1 << 20)?, Link::plain(256 << 20)?);
     let (bridges, places): (&[&str], [&str; 4]) = match machine {
         Machine::Q35 => (
-            &[
-                "pcie-root-port,id=port,slot=1",
-                "pxb-pcie,id=far,bus_nr=128",
-                "pcie-root-port,id=farport,bus=far,slot=2",
-            ],
-            ["addr=6.0,multifunction=on", "addr=6.3", "bus=port", "bus=farport"],
+            &["pcie-root-port,id=near,slot=1", "pxb-pcie,id=far,bus_nr=128", "pcie-root-port,id=behind,bus=far,slot=2"],
+            ["bus=pcie.0,addr=6.0,multifunction=on", "bus=pcie.0,addr=6.3", "bus=near", "bus=behind"],
         ),
         Machine::Pc => (
-            &["pci-bridge,id=port,chassis_nr=1", "pxb,id=far,bus_nr=128"],
-            ["addr=6.0,multifunction=on", "addr=6.3", "bus=port,addr=2", "bus=far,addr=3"],
+            &["pci-bridge,id=near,chassis_nr=1", "pxb,id=far,bus_nr=128"],
+            ["bus=pci.0,addr=6.0,multifunction=on", "bus=pci.0,addr=6.3", "bus=near,addr=2", "bus=far,addr=3"],
         ),
     };
     let extra = bridges.iter().flat_map(|bridge| ["-device".to_owned(), (*bridge).to_owned()]).collect();
@@ -99,6 +95,9 @@ fn probe(session: &mut Session, accelerator: Accelerator, machine: Machine, opti
     let image = image.start(session, attachments)?;
     let log = image.process().log().clone();
     let end = image.finish()?;
+    let begin = log.wait_line(0, "probe: begin ")?.1;
+    let config = if machine == Machine::Q35 && options.is_empty() { "ecam" } else { "port-io" };
+    ensure!(begin.text("config")? == config, "not by {config}: {}", begin.line());
     let found: Vec<Found> = log.all("probe: ivshmem ").iter().map(parse).collect::<Result<_>>()?;
     ensure!(found.is_sorted(), "not in ascending order: {found:?}");
     // QEMU does not tell how many vectors a function has; the command line does.

@@ -5,7 +5,7 @@
 use super::rig::Rig;
 use super::suite::Suite;
 use crate::exchange::Exchange;
-use crate::vm::{Echo, Fields, Link, Mode, Operator, Place, Session};
+use crate::vm::{Fields, Link, Mode, Operator, Place, Session, Talk};
 use anyhow::{Result, ensure};
 
 /// More than can be done before the kill.
@@ -51,13 +51,13 @@ fn operator_killed(rig: &Rig, mode: Mode, place: &Place) -> Result<()> {
     rig.session(|session| {
         let link = exchange.link(session)?;
         let mut image = exchange.image().start(session, vec![link.attach(0)?])?;
-        let mut first = Operator::start(session, place, &link, &["--commands", ENDLESS], Echo::Nothing, false)?;
+        let mut first = Operator::start(session, place, &link, &["--commands", ENDLESS], Talk::Quiet)?;
         let before = image.event("up ")?;
         first.amid()?;
         first.kill()?;
 
         let script = ["--commands", &COMMANDS.to_string(), "--quit"];
-        let second = Operator::start(session, place, &link, &script, Echo::Nothing, false)?;
+        let second = Operator::start(session, place, &link, &script, Talk::Quiet)?;
         image.event("restarted ")?;
         let after = image.event("up ")?;
         let told = second.finish()?;
@@ -81,7 +81,7 @@ fn image_killed(rig: &Rig, mode: Mode, place: &Place) -> Result<()> {
     rig.session(|session| {
         let link = exchange.link(session)?;
         let first = exchange.image().start(session, vec![link.attach(0)?])?;
-        let mut operator = Operator::start(session, place, &link, &["--commands", ENDLESS], Echo::Nothing, false)?;
+        let mut operator = Operator::start(session, place, &link, &["--commands", ENDLESS], Talk::Quiet)?;
         let before = operator.event("up ")?;
         operator.amid()?;
         first.kill()?;
@@ -97,7 +97,7 @@ fn image_killed(rig: &Rig, mode: Mode, place: &Place) -> Result<()> {
 
         // Somebody has to end the image for its counts.
         let script = ["--commands", &COMMANDS.to_string(), "--quit"];
-        let told = Operator::start(session, &Place::Host, &link, &script, Echo::Nothing, false)?.finish()?;
+        let told = Operator::start(session, &Place::Host, &link, &script, Talk::Quiet)?.finish()?;
         let end = second.finish()?;
         check(&told)?;
         ensure!(end.number("commands")? > COMMANDS + 1, "nothing happened after the restart: {}", end.line());
@@ -141,7 +141,7 @@ fn counted(rig: &Rig, mode: Mode, place: &Place) -> Result<()> {
 }
 
 fn typing(session: &mut Session, place: &Place, link: &Link) -> Result<Operator> {
-    Operator::start(session, place, link, &[], Echo::Nothing, true)
+    Operator::start(session, place, link, &[], Talk::Typed)
 }
 
 fn pings(operator: &mut Operator, word: &str, count: u32) -> Result<()> {

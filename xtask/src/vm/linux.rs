@@ -2,8 +2,9 @@
 
 use super::initramfs;
 use super::link::{Attachment, Mode};
+use super::operator::Talk;
 use super::process::Process;
-use super::{Accelerator, Echo, Session, qemu};
+use super::{Accelerator, Session, qemu};
 use crate::setup::Linux;
 use anyhow::{Result, bail};
 
@@ -18,7 +19,7 @@ pub fn start(
     mode: Mode,
     attachments: Vec<Attachment>,
     arguments: &[String],
-    (echo, input): (Echo, bool),
+    talk: Talk,
 ) -> Result<Process> {
     let archive = session.dir().join("initramfs.cpio");
     if !archive.exists() {
@@ -35,7 +36,7 @@ pub fn start(
     launch.tool = launch.tool.args(["-device", "intel-iommu,intremap=on"]);
     launch.tool = launch.tool.arg("-kernel").arg(&linux.kernel).arg("-initrd").arg(&archive);
     launch.tool = launch.tool.arg("-append").arg(format!("{KERNEL} -- {backend} {}", arguments.join(" ")));
-    (launch.echo, launch.input) = (echo, input);
+    (launch.echo, launch.input) = talk.with_vm();
     session.start(qemu::attach(launch, attachments))
 }
 

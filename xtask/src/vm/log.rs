@@ -8,7 +8,15 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// When a run that says nothing any more is given up: no test's success depends on it, only how soon a hang is told.
-pub const PATIENCE: Duration = Duration::from_secs(240);
+pub const PATIENCE: Duration = Duration::from_secs(180);
+
+/// When any process last said anything.
+static LAST_WORD: Mutex<Option<Instant>> = Mutex::new(None);
+
+fn last_word() -> MutexGuard<'static, Option<Instant>> {
+    // An instant is valid after any panic of another thread.
+    LAST_WORD.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// What of a log is shown on the terminal while it grows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -116,12 +124,13 @@ impl Log {
             Echo::Nothing => {}
             Echo::Lines => {
                 for line in &lines {
-                    let _ = writeln!(terminal, "{:>12} | {line}", self.0.name);
+                    let _ = writeln!(terminal, "{:>18} | {line}", self.0.name);
                 }
             }
             Echo::Bytes => drop(terminal.write_all(bytes).and_then(|()| terminal.flush())),
         }
         drop(terminal);
+        *last_word() = Some(Instant::now());
         let mut state = self.state();
         state.lines.extend(lines);
         state.ended |= ended;
@@ -175,15 +184,16 @@ impl Log {
     }
 
     fn wait<T>(&self, what: &str, mut look: impl FnMut(&State) -> Option<T>) -> Result<T> {
-        let deadline = Instant::now() + PATIENCE;
+        let begin = Instant::now();
         let mut state = self.state();
         loop {
             if let Some(found) = look(&state) {
                 return Ok(found);
             }
-            let left = deadline.saturating_duration_since(Instant::now());
+            let since = last_word().map_or(begin, |last| last.max(begin));
+            let left = PATIENCE.saturating_sub(since.elapsed());
             if left.is_zero() {
-                bail!("{}: no `{what}` within {} s", self.0.name, PATIENCE.as_secs());
+                bail!("{}: no `{what}`, and no word from any process for {} s", self.0.name, PATIENCE.as_secs());
             }
             state = self.0.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
         }

@@ -2,7 +2,7 @@
 
 use super::link::Link;
 use super::log::Fields;
-use super::process::{Launch, Process};
+use super::process::{Input, Launch, Process};
 use super::{Accelerator, Echo, Session, linux};
 use crate::setup::Linux;
 use crate::tool::Tool;
@@ -18,6 +18,37 @@ pub enum Place {
     Host,
 }
 
+/// Who gives the commands, and who sees what comes of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Talk {
+    /// The operator by itself, and nobody looks on.
+    Quiet,
+    /// The operator by itself, and its lines are shown.
+    Shown,
+    /// We do, line by line.
+    Typed,
+    /// The user at the terminal.
+    Terminal,
+}
+
+impl Talk {
+    /// With a VM in between, which has a console of its own.
+    pub fn with_vm(self) -> (Echo, Input) {
+        match self {
+            Self::Quiet => (Echo::Nothing, Input::Nothing),
+            Self::Shown => (Echo::Lines, Input::Nothing),
+            Self::Typed => (Echo::Nothing, Input::Piped),
+            Self::Terminal => (Echo::Bytes, Input::Piped),
+        }
+    }
+
+    /// With a process of this machine, which can have the terminal itself.
+    fn with_process(self) -> (Echo, Input) {
+        let (echo, input) = self.with_vm();
+        (echo, if self == Self::Terminal { Input::Inherited } else { input })
+    }
+}
+
 /// A running operator.
 #[derive(Debug)]
 pub struct Operator {
@@ -29,14 +60,7 @@ pub struct Operator {
 
 impl Operator {
     /// Starts `ivshmem-peer operator` with these further arguments.
-    pub fn start(
-        session: &mut Session,
-        place: &Place,
-        link: &Link,
-        further: &[&str],
-        echo: Echo,
-        input: bool,
-    ) -> Result<Self> {
+    pub fn start(session: &mut Session, place: &Place, link: &Link, further: &[&str], talk: Talk) -> Result<Self> {
         let attachment = link.attach(0)?;
         match place {
             Place::Linux { files, accelerator } => {
@@ -46,8 +70,7 @@ impl Operator {
                 };
                 let words = ["operator", "--device", device].into_iter().chain(further.iter().copied());
                 let words: Vec<String> = words.map(str::to_owned).collect();
-                let vm =
-                    linux::start(session, files, *accelerator, link.mode(), vec![attachment], &words, (echo, input))?;
+                let vm = linux::start(session, files, *accelerator, link.mode(), vec![attachment], &words, talk)?;
                 Ok(Self { process: vm, in_vm: true, next: 0, amid: 0 })
             }
             Place::Host => {
@@ -55,7 +78,7 @@ impl Operator {
                     Tool::new(workspace::peer()).args(["operator", "--device"]).arg(&attachment.device).args(further);
                 let mut launch = Launch::new("operator", tool);
                 launch.inherit.extend(attachment.inherit);
-                (launch.echo, launch.input) = (echo, input);
+                (launch.echo, launch.input) = talk.with_process();
                 Ok(Self { process: session.start(launch)?, in_vm: false, next: 0, amid: 0 })
             }
         }

@@ -26,14 +26,24 @@ pub struct Launch {
     pub inherit: Vec<(OwnedFd, String)>,
     /// Further streams of the child: the log's name, where to read, how.
     pub streams: Vec<(String, File, Box<dyn Decode>)>,
-    pub input: bool,
+    pub input: Input,
     pub echo: Echo,
+}
+
+/// Where a child's standard input comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Input {
+    Nothing,
+    /// From us.
+    Piped,
+    /// From whoever started us.
+    Inherited,
 }
 
 impl Launch {
     pub fn new(name: &str, tool: Tool) -> Self {
         let (inherit, streams) = (Vec::new(), Vec::new());
-        Self { name: name.to_owned(), tool, inherit, streams, input: false, echo: Echo::Nothing }
+        Self { name: name.to_owned(), tool, inherit, streams, input: Input::Nothing, echo: Echo::Nothing }
     }
 }
 
@@ -74,7 +84,11 @@ impl Process {
             bail!("{} was started from a thread that may end before xtask", launch.name);
         }
         let mut command = launch.tool.command();
-        command.stdin(if launch.input { Stdio::piped() } else { Stdio::null() });
+        command.stdin(match launch.input {
+            Input::Nothing => Stdio::null(),
+            Input::Piped => Stdio::piped(),
+            Input::Inherited => Stdio::inherit(),
+        });
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let shown =
             launch.inherit.iter().fold(launch.tool.to_string(), |line, (_, redirect)| format!("{line} {redirect}"));
@@ -198,6 +212,12 @@ impl Story {
         let result = self.exit.known.wait_timeout_while(status, PATIENCE, |status| status.is_none());
         let (status, _) = result.unwrap_or_else(PoisonError::into_inner);
         status.with_context(|| format!("still running after {} s: {}", PATIENCE.as_secs(), self.command))
+    }
+
+    /// Waits as long as it takes: for a process that a user has in hand.
+    pub fn join(&self) {
+        let status = self.exit.status.lock().unwrap_or_else(PoisonError::into_inner);
+        drop(self.exit.known.wait_while(status, |status| status.is_none()));
     }
 
     /// How it stands, for a report.
