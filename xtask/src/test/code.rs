@@ -24,8 +24,16 @@ pub fn add(suite: &mut Suite) {
         clippy(toolchain.cargo("clippy"), "ivshmem-examples", &["--release"])?;
         Ok(Verdict::Passed)
     });
-    suite.verdict("host: unit, property, integration and documentation tests", |_| {
-        tests(cargo::active("test").arg("--no-fail-fast"))
+    suite.case("lint: the images' logic on the host", |_| {
+        clippy(cargo::active("clippy"), "ivshmem-examples", &["--all-targets"])
+    });
+    suite.verdict("host: unit, property, integration and documentation tests", |rig| {
+        // Some drive QEMU's devices.
+        rig.hypervisor()?;
+        tests(&cargo::active("test").arg("--no-fail-fast"))
+    });
+    suite.verdict("host: the images' logic", |_| {
+        tests(&cargo::active("test").args(["--no-fail-fast", "--package", "ivshmem-examples"]))
     });
 }
 
@@ -41,7 +49,7 @@ fn clippy(cargo: Tool, package: &str, further: &[&str]) -> Result<()> {
 }
 
 /// Runs `cargo test`, shows what it prints, and counts.
-fn tests(tool: Tool) -> Result<Verdict> {
+fn tests(tool: &Tool) -> Result<Verdict> {
     let mut command = tool.command();
     let mut child =
         command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().with_context(|| format!("cannot start {tool}"))?;

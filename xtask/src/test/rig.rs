@@ -10,6 +10,7 @@ use std::cell::OnceCell;
 pub struct Rig {
     way: Way,
     toolchain: Lazy<Toolchain>,
+    hypervisor: Lazy<()>,
     images: Lazy<()>,
     peer: Lazy<()>,
     linux: Lazy<Linux>,
@@ -25,20 +26,24 @@ fn once<T: Clone>(cell: &Lazy<T>, make: impl FnOnce() -> Result<T>) -> Result<T>
 
 impl Rig {
     pub fn new(way: Way) -> Self {
-        let (toolchain, images, peer) = Default::default();
-        let (linux, accelerator) = Default::default();
-        Self { way, toolchain, images, peer, linux, accelerator }
+        let (toolchain, hypervisor, linux) = Default::default();
+        let (images, peer, accelerator) = Default::default();
+        Self { way, toolchain, hypervisor, images, peer, linux, accelerator }
     }
 
     pub fn toolchain(&self) -> Result<Toolchain> {
         once(&self.toolchain, || setup::toolchain(self.way))
     }
 
+    pub fn hypervisor(&self) -> Result<()> {
+        once(&self.hypervisor, || setup::hypervisor().map(drop))
+    }
+
     /// Builds the images, and finds what runs them.
     pub fn images(&self) -> Result<Accelerator> {
         once(&self.images, || build::images(&self.toolchain()?).map(drop))?;
         once(&self.accelerator, || {
-            setup::hypervisor()?;
+            self.hypervisor()?;
             Accelerator::choose(setup::linux().ok().as_ref())
         })
     }
