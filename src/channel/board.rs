@@ -55,7 +55,7 @@ impl Board {
     pub(super) fn last_session(&self) -> Option<Session> {
         // Acquire: as in `session`.
         let word = self.session.load(Ordering::Acquire);
-        (word != 0).then_some(Session::from_word(word))
+        (word as u32 != 0).then_some(Session::from_word(word))
     }
 
     /// The link came up.
@@ -72,13 +72,21 @@ impl Board {
         self.session.store(word & !UP, Ordering::Release);
     }
 
+    /// This side attaches anew: no session, and none that was. The count goes on, so that later ones differ.
+    pub(super) fn forget(&self) {
+        let word = self.session.load(Ordering::Relaxed);
+        // Release: as in `up`.
+        self.session.store(word & !UP & !u64::from(u32::MAX), Ordering::Release);
+    }
+
     pub(super) fn set_closed(&self, closed: Closed) {
-        // Relaxed: a half that sees it a call later has done nothing wrong.
-        self.closed.store(closed as u32, Ordering::Relaxed);
+        // Release: whoever sees that the peer closed also sees the session in which it sent what is left to receive.
+        self.closed.store(closed as u32, Ordering::Release);
     }
 
     pub(super) fn closed(&self) -> Closed {
-        match self.closed.load(Ordering::Relaxed) {
+        // Acquire: pairs with `set_closed`.
+        match self.closed.load(Ordering::Acquire) {
             0 => Closed::No,
             1 => Closed::Here,
             _ => Closed::There,

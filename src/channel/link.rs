@@ -3,65 +3,15 @@
 use super::board::Closed;
 use super::config::{self, End};
 use super::error::PeerViolation;
-use super::mailbox::Mailbox;
+use super::mailbox::{Attach, Mailbox};
 use super::wire::{self, Key, link};
 use crate::log::log;
 use crate::memory::Memory;
 use core::cell::Cell;
 use core::marker::PhantomData;
 
-/// How the link stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-#[non_exhaustive]
-pub enum LinkState {
-    /// The peer is not there yet, or has not answered yet.
-    Waiting,
-    /// Both ends have seen each other's epoch and agree on the channels.
-    Up {
-        /// The low halves of the First and of the Second end's epoch.
-        session: u64,
-    },
-    /// Reported once, by the poll that noticed it: the peer left the session that was up and attached anew.
-    PeerRestarted,
-    /// As `Up`, but the peer's heartbeat has stood still.
-    Stale {
-        /// For how long, in the ticks given to [`Link::poll`].
-        age: u64,
-    },
-    /// This side closed, or the peer did.
-    Closed,
-    /// The peer has other channels, or another version of the wire format.
-    Incompatible {
-        /// Digest of this side's channels.
-        ours: u64,
-        /// Digest of the peer's.
-        theirs: u64,
-    },
-    /// The peer wrote what no honest peer can write; until it attaches anew, or [`Link::resync`].
-    Violated(PeerViolation),
-}
-
-impl LinkState {
-    /// Whether channels work: `Up` or `Stale`.
-    pub const fn is_up(self) -> bool {
-        matches!(self, Self::Up { .. } | Self::Stale { .. })
-    }
-}
-
-/// What a link has counted; each saturates.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub struct LinkStats {
-    /// Calls of [`Link::poll`].
-    pub polls: u64,
-    /// Sessions that came up.
-    pub sessions: u32,
-    /// Times the peer left a session that was up.
-    pub peer_restarts: u32,
-    /// Violations latched by the link itself.
-    pub violations: u32,
-}
+mod state;
+pub use state::{LinkState, LinkStats};
 
 /// One end's view of the peer. Poll it every cycle, on whichever core; the channels' halves follow it.
 #[derive(Debug)]
@@ -70,10 +20,12 @@ pub struct Link<'a, M> {
     ours: usize,
     theirs: usize,
     digest: u64,
+    attach: Attach,
     epoch: u64,
-    stale_after: u64,
     /// The peer's epoch as last seen and echoed, 0 for none.
     seen: u64,
+    /// The peer's epoch of the session that is up, or was last, under this side's epoch; 0 for none.
+    met: u64,
     up: bool,
     closed: bool,
     violation: Option<PeerViolation>,
@@ -98,16 +50,17 @@ struct Line {
 }
 
 impl<'a, M: Memory> Link<'a, M> {
-    pub(super) fn new(mailbox: &'a Mailbox<'a, M>, stale_after: u64, epoch: u64) -> Self {
+    pub(super) fn new(mailbox: &'a Mailbox<'a, M>, attach: Attach, epoch: u64) -> Self {
         let layout = mailbox.layout();
         Self {
             mailbox,
             ours: layout.section(mailbox.end),
             theirs: layout.section(mailbox.end.other()),
             digest: config::digest(mailbox.channels),
+            attach,
             epoch,
-            stale_after,
             seen: 0,
+            met: 0,
             up: false,
             closed: false,
             violation: None,
@@ -122,7 +75,8 @@ impl<'a, M: Memory> Link<'a, M> {
     /// Looks at the peer once, answers it, and says how the link stands. `now` is in any ticks that only count up; one
     /// that stands still or runs backwards merely delays [`LinkState::Stale`].
     ///
-    /// Comes up within 3 polls of each side after the later one attached. At most 9 loads and 2 stores.
+    /// Comes up within 3 polls of each side after the later one attached. At most 9 loads and 2 stores; the poll that
+    /// takes a new epoch (see [`resync`](Self::resync)) also makes the stores of [`Mailbox::attach`].
     pub fn poll(&mut self, now: u64) -> LinkState {
         self.stats.polls = self.stats.polls.saturating_add(1);
         if self.closed {
@@ -160,6 +114,10 @@ impl<'a, M: Memory> Link<'a, M> {
         match line.state {
             wire::ATTACHED => {}
             wire::CLOSED => {
+                // A short life may pass between two polls: what it sent can be received if it answered this epoch.
+                if line.seen == self.epoch && self.met != line.epoch {
+                    self.come_up(now);
+                }
                 self.mailbox.board.set_closed(Closed::There);
                 return LinkState::Closed;
             }
@@ -175,15 +133,33 @@ impl<'a, M: Memory> Link<'a, M> {
                 false => LinkState::Waiting,
             };
         }
+        if !self.up && self.met == line.epoch {
+            return self.renew(line.seen);
+        }
         self.mailbox.board.set_peer(id, line.wants);
         if !self.up {
-            self.up = true;
-            self.stats.sessions = self.stats.sessions.saturating_add(1);
-            self.peer_beat_at = now;
-            self.mailbox.board.up(self.key());
-            log!(info, "mailbox: link up, session={=u64:x} peer={}", self.session(), id);
+            self.come_up(now);
         }
         self.liveness(now)
+    }
+
+    fn come_up(&mut self, now: u64) {
+        self.up = true;
+        self.met = self.seen;
+        self.stats.sessions = self.stats.sessions.saturating_add(1);
+        self.peer_beat_at = now;
+        self.mailbox.board.up(self.key());
+        log!(info, "mailbox: link up, session={=u64:x} peer={}", self.session(), self.peer_id());
+    }
+
+    /// Takes a new epoch. The session of this pair of epochs has ended, though the peer stayed: what it left in the rings
+    /// would pass for new under the same key.
+    #[cold]
+    fn renew(&mut self, echoed: u64) -> LinkState {
+        self.epoch = self.mailbox.publish_epoch(self.attach, self.epoch, echoed);
+        self.seen = 0;
+        self.met = 0;
+        LinkState::Waiting
     }
 
     /// Loads the echo before the epoch. An echo that is good under the epoch already answered was then given by that very
@@ -244,7 +220,7 @@ impl<'a, M: Memory> Link<'a, M> {
             self.peer_beat_at = now;
         }
         let age = now.saturating_sub(self.peer_beat_at);
-        if self.stale_after != 0 && age >= self.stale_after {
+        if self.attach.stale_after != 0 && age >= self.attach.stale_after {
             return LinkState::Stale { age };
         }
         LinkState::Up { session: self.session() }
@@ -257,7 +233,7 @@ impl<'a, M: Memory> Link<'a, M> {
 
     /// Tells the peer that this side is done; channels then answer `Closed`. A second call does nothing.
     ///
-    /// To come back, drop the halves and attach a new mailbox.
+    /// To come back, drop the link and the halves and [`attach`](Mailbox::attach) the mailbox again.
     pub fn close(&mut self) {
         if !self.closed {
             self.closed = true;
@@ -270,6 +246,9 @@ impl<'a, M: Memory> Link<'a, M> {
     }
 
     /// Forgives a violation that the link itself latched; the next poll judges the peer anew.
+    ///
+    /// A session that was up has ended with the violation and does not come back: this side takes a new epoch, and the
+    /// peer sees a restart.
     pub fn resync(&mut self) {
         self.violation = None;
     }

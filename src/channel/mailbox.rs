@@ -100,23 +100,23 @@ impl<'c, M: Memory> Mailbox<'c, M> {
     /// Attach after interrupts are enabled and unmasked: from then on the peer may ring.
     /// 2 loads, and 9 stores and 2 more for each channel, whatever the memory's size.
     pub fn attach(&mut self, attach: Attach) -> (Link<'_, M>, Channels<'_, M>) {
-        self.board.down();
+        self.board.forget();
         self.board.set_closed(Closed::No);
         let mailbox: &Mailbox<'_, M> = self;
-        let epoch = mailbox.publish_epoch(attach);
-        (Link::new(mailbox, attach.stale_after, epoch), Channels { mailbox, taken: 0 })
+        let layout = mailbox.layout();
+        // The one place that reads this side's own section: only to count its epoch on, and any value will do.
+        let previous = mailbox.memory.load(layout.section(mailbox.end).saturating_add(link::EPOCH));
+        let echoed = mailbox.memory.load(layout.section(mailbox.end.other()).saturating_add(link::SEEN));
+        let epoch = mailbox.publish_epoch(attach, previous, echoed);
+        (Link::new(mailbox, attach, epoch), Channels { mailbox, taken: 0 })
     }
 
-    fn publish_epoch(&self, attach: Attach) -> u64 {
+    /// Publishes an epoch that is neither `previous`, this side's last, nor the one that the peer echoed.
+    pub(super) fn publish_epoch(&self, attach: Attach, previous: u64, echoed: u64) -> u64 {
         let Self { memory, end, channels, .. } = self;
         let layout = self.layout();
         let ours = layout.section(*end);
-        let theirs = layout.section(end.other());
         let at = |word: usize| ours.saturating_add(word);
-
-        // The one place that reads this side's own section: only to count its epoch on, and any value will do.
-        let previous = memory.load(at(link::EPOCH));
-        let echoed = memory.load(theirs.saturating_add(link::SEEN));
         let epoch = wire::next_epoch(previous, echoed, attach.seed);
 
         // Publish, each: whoever sees a later store of this list has seen the epoch withdrawn. The epoch goes before

@@ -81,7 +81,7 @@ impl<'a, M: Memory> Receiver<'a, M> {
     /// Receives the next message into `buffer`, if there is one, and returns its bytes.
     ///
     /// A buffer of [`Channel::max_len`] bytes takes any message. At most 2 loads, 1 store and the message's words;
-    /// 1 load and 1 store more on the first call of a session.
+    /// 1 load more until the sender is seen to have joined the session, and 1 store more on the first call of one.
     pub fn try_recv<'b>(&mut self, buffer: &'b mut [u8]) -> Result<Option<&'b [u8]>, RecvError> {
         let length = self.try_take(buffer)?;
         Ok(length.and_then(|length| buffer.get(..length)))
@@ -119,7 +119,8 @@ impl<'a, M: Memory> Receiver<'a, M> {
         if self.joined {
             Header::from_word(self.memory().load(self.slot())).stamp == stamp(self.consumed)
         } else {
-            self.key_at(wire::RING) == self.key
+            let offered = self.key_at(wire::RING);
+            offered == self.key || offered.is_later_generation_of(self.key)
         }
     }
 

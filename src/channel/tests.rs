@@ -67,8 +67,9 @@ fn drive(answers: Vec<u64>, calls: &[u8]) {
     for call in calls {
         match call % 8 {
             0..3 => {
-                link.poll(u64::from(*call));
-                within(link.memory(), 9, 2, 0);
+                let state = link.poll(u64::from(*call));
+                // A poll that ends as Waiting may have taken a new epoch: the stores of an attach.
+                within(link.memory(), 9, if state == LinkState::Waiting { 2 + 13 } else { 2 }, 0);
             }
             3 => {
                 let _ = sender.try_send(&[*call; 248]);

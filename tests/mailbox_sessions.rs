@@ -1,0 +1,118 @@
+//! What a session is worth once it has ended: nothing of it comes back, and nothing that was sent in it is forgotten.
+
+use ivshmem::channel::wire;
+use ivshmem::channel::*;
+use ivshmem::fake::memory::loop_back;
+use ivshmem::memory::{Memory, SharedMemory};
+
+const CHANNELS: [Channel; 2] = [Channel::queuing(End::Second, 8, 100), Channel::queuing(End::First, 8, 100)];
+
+fn pair() -> (Mailbox<'static, SharedMemory>, Mailbox<'static, SharedMemory>, SharedMemory) {
+    let (first, second) = loop_back(1 << 16).unwrap();
+    let spy = second.window(0, second.len()).unwrap();
+    (Mailbox::new(first, End::First, &CHANNELS).unwrap(), Mailbox::new(second, End::Second, &CHANNELS).unwrap(), spy)
+}
+
+fn connect<A: Memory, B: Memory>(first: &mut Link<'_, A>, second: &mut Link<'_, B>) {
+    for _ in 0..3 {
+        first.poll(0);
+        second.poll(0);
+    }
+    assert!(first.poll(0).is_up() && second.poll(0).is_up());
+}
+
+#[test]
+fn what_a_closed_peer_left_is_not_received_again_after_a_new_attach() {
+    let (mut a, mut b, _) = pair();
+    let (mut lb, mut cb) = b.attach(Attach::polled());
+    let mut sender = cb.sender(0).unwrap();
+    {
+        let (mut la, mut ca) = a.attach(Attach::polled());
+        let mut receiver = ca.receiver(0).unwrap();
+        connect(&mut la, &mut lb);
+        sender.try_send(b"once").unwrap().ignore();
+        assert_eq!(receiver.try_recv(&mut [0; 100]), Ok(Some(&b"once"[..])));
+        lb.close();
+    }
+    let (mut la, mut ca) = a.attach(Attach::polled());
+    let mut receiver = ca.receiver(0).unwrap();
+    for _ in 0..5 {
+        la.poll(0);
+        let received = receiver.try_recv(&mut [0; 100]).map(|message| message.map(<[u8]>::to_vec));
+        assert!(matches!(received, Err(RecvError::NotUp | RecvError::Closed)), "{received:?}");
+    }
+    assert_eq!(la.poll(0), LinkState::Closed);
+}
+
+#[test]
+fn a_life_between_two_polls_is_not_lost() {
+    let (mut a, mut b, _) = pair();
+    let ((mut la, mut ca), (mut lb, mut cb)) = (a.attach(Attach::polled()), b.attach(Attach::polled()));
+    let (mut receiver, mut sender) = (ca.receiver(0).unwrap(), cb.sender(0).unwrap());
+    lb.poll(0);
+    assert_eq!(la.poll(0), LinkState::Waiting);
+    // Answered by the other end, Second is up, sends, and closes before First looks again.
+    assert!(lb.poll(0).is_up());
+    sender.try_send(b"short").unwrap().ignore();
+    sender.try_send(b"life").unwrap().ignore();
+    lb.close();
+    for _ in 0..2 {
+        assert_eq!(la.poll(0), LinkState::Closed);
+    }
+    assert_eq!(la.stats().sessions, 1);
+    assert_eq!(receiver.try_recv(&mut [0; 100]), Ok(Some(&b"short"[..])));
+    assert_eq!(receiver.try_recv(&mut [0; 100]), Ok(Some(&b"life"[..])));
+    assert_eq!(receiver.try_recv(&mut [0; 100]), Err(RecvError::Closed));
+}
+
+/// Scribbles on the Second end's link line so that First's link comes down, and mends it.
+fn session_that_ended_though_the_peer_stayed(word: usize, value: u64, forgive: bool) {
+    let (mut a, mut b, spy) = pair();
+    let ((mut la, mut ca), (mut lb, mut cb)) = (a.attach(Attach::polled()), b.attach(Attach::polled()));
+    let (mut from_b, mut to_b) = (ca.receiver(0).unwrap(), ca.sender(1).unwrap());
+    let (mut to_a, mut from_a) = (cb.sender(0).unwrap(), cb.receiver(1).unwrap());
+    connect(&mut la, &mut lb);
+    let mut buffer = [0; 100];
+    for _ in 0..3 {
+        to_a.try_send(b"old").unwrap().ignore();
+        assert_eq!(from_b.try_recv(&mut buffer), Ok(Some(&b"old"[..])));
+        to_b.try_send(b"old").unwrap().ignore();
+        assert_eq!(from_a.try_recv(&mut buffer), Ok(Some(&b"old"[..])));
+    }
+    to_a.try_send(b"lost").unwrap().ignore();
+
+    let at = Snapshot::new(&spy, &CHANNELS).link(End::Second).offset + word;
+    let honest = spy.load(at);
+    spy.store(at, value);
+    assert!(!la.poll(0).is_up());
+    spy.store(at, honest);
+    if forgive {
+        la.resync();
+    }
+    connect(&mut la, &mut lb);
+    // Both ends are told, and nothing of the ended session arrives.
+    assert_eq!(from_b.try_recv(&mut buffer), Err(RecvError::PeerRestarted { lost_at_most: 8 }));
+    assert_eq!(from_b.try_recv(&mut buffer), Ok(None));
+    assert_eq!(from_a.try_recv(&mut buffer), Err(RecvError::PeerRestarted { lost_at_most: 8 }));
+    assert!(matches!(to_a.try_send(b"new"), Err(SendError::PeerRestarted { .. })));
+    assert!(matches!(to_b.try_send(b"new"), Err(SendError::PeerRestarted { .. })));
+    for message in [b"new 1", b"new 2"] {
+        to_a.try_send(message).unwrap().ignore();
+        assert_eq!(from_b.try_recv(&mut buffer), Ok(Some(&message[..])));
+        to_b.try_send(message).unwrap().ignore();
+        assert_eq!(from_a.try_recv(&mut buffer), Ok(Some(&message[..])));
+    }
+    assert_eq!(from_b.try_recv(&mut buffer), Ok(None));
+}
+
+#[test]
+fn a_pair_of_epochs_is_up_at_most_once() {
+    use wire::link;
+    session_that_ended_though_the_peer_stayed(link::STATE, 77, true);
+    session_that_ended_though_the_peer_stayed(link::IDENTITY, 1, true);
+    session_that_ended_though_the_peer_stayed(link::SEEN, 0x123, true);
+    session_that_ended_though_the_peer_stayed(link::MAGIC, 0, false);
+    session_that_ended_though_the_peer_stayed(link::DIGEST, 0, false);
+    session_that_ended_though_the_peer_stayed(link::STATE, wire::CLOSED, false);
+    session_that_ended_though_the_peer_stayed(link::EPOCH, 0, false);
+}
