@@ -16,6 +16,8 @@ use std::sync::Arc;
 pub struct Mapping {
     memory: SharedMemory,
     pages: Arc<Pages>,
+    /// At which byte of the pages `memory` starts.
+    start: usize,
 }
 
 /// The mapped pages themselves.
@@ -54,17 +56,19 @@ impl Mapping {
         // which `Mapping` holds beside the memory and beside every window of it; no Rust allocation lies there. A
         // read faults only if the file was truncated, and then SIGBUS ends the process: the access never completes.
         let memory = unsafe { SharedMemory::new(base.cast(), words) };
-        Ok(Self { memory, pages })
+        Ok(Self { memory, pages, start: 0 })
     }
 
     /// `length` bytes from byte `offset`, both multiples of 8: one mailbox's window among several.
     pub fn window(&self, offset: usize, length: usize) -> Result<Self, WindowError> {
-        Ok(Self { memory: self.memory.window(offset, length)?, pages: Arc::clone(&self.pages) })
+        let memory = self.memory.window(offset, length)?;
+        Ok(Self { memory, pages: Arc::clone(&self.pages), start: self.start + offset })
     }
 
-    /// First byte of the mapping; for register access, which is not through [`Memory`].
+    /// First byte of the memory; for register access, which is not through [`Memory`].
     pub(crate) fn base(&self) -> NonNull<u8> {
-        self.pages.base.cast()
+        // SAFETY: `start` is the sum of the offsets of windows, each inside the one before it, and so inside the pages.
+        unsafe { self.pages.base.cast::<u8>().byte_add(self.start) }
     }
 }
 

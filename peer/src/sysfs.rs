@@ -128,11 +128,16 @@ impl Sysfs {
         let path = self.folder(device.address).join(format!("resource{index}"));
         let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::SYNC;
         let file = rustix::fs::open(&path, flags, Mode::empty()).map_err(|e| OpenError::system("open", &path, e))?;
-        Mapping::new(file, 0, length).map_err(|errno| match errno {
+        // Only whole pages can be mapped: the kernel maps the page in which the BAR lies, and a BAR that is smaller need not
+        // lie at its start (hot-plugged devices, and firmware other than SeaBIOS and OVMF).
+        let skip = (bar.address % rustix::param::page_size() as u64) as usize;
+        let page = Mapping::new(file, 0, skip.saturating_add(length)).map_err(|errno| match errno {
             // Kernels with IO_STRICT_DEVMEM, such as Debian's: a region that a driver requested is nobody else's.
             Errno::INVAL => OpenError::Held { address: device.address },
             errno => OpenError::system("map", &path, errno),
-        })
+        })?;
+        // BARs are aligned to their size, so both fit; what does not is no BAR.
+        page.window(skip, length & !7).map_err(|_| OpenError::ShortBar { index, size: bar.size })
     }
 
     /// `bus/pci` under the root.

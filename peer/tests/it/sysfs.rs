@@ -57,6 +57,18 @@ fn what_the_kernel_hides_from_users_is_a_dash_and_needs_root() {
 }
 
 #[test]
+fn registers_in_the_midst_of_a_page_are_found_there_and_rung_there() {
+    let tree = Tree::new();
+    tree.add("0000:00:03.0", &Function { id: 5, bar0_in_page: 0xf00, ..Function::default() });
+    let backend = try_open(&tree, "sysfs:0000:00:03.0", Purpose::Access).unwrap();
+    assert_eq!(backend.id(), Some(5));
+    backend.ring(2, 1).unwrap();
+    let page = std::fs::read(tree.folder("0000:00:03.0").join("resource0")).unwrap();
+    assert_eq!(page[0xf0c..][..4], [1, 0, 2, 0]);
+    assert_eq!(page[0xc..][..4], [0; 4], "that is somebody else's register");
+}
+
+#[test]
 fn without_a_name_the_only_device_is_taken_and_none_or_several_are_errors() {
     let tree = Tree::new();
     let sysfs = Sysfs::at(tree.root());

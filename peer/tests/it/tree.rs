@@ -17,13 +17,15 @@ pub struct Function {
     /// What IVPosition reads.
     pub id: u32,
     pub size: u64,
+    /// Where in its page BAR0 lies.
+    pub bar0_in_page: usize,
     /// Bytes of configuration space that the kernel shows.
     pub shown: usize,
 }
 
 impl Default for Function {
     fn default() -> Self {
-        Self { vendor: 0x1af4, command: 0x0003, vectors: 2, id: 0, size: 65536, shown: 256 }
+        Self { vendor: 0x1af4, command: 0x0003, vectors: 2, id: 0, size: 65536, bar0_in_page: 0, shown: 256 }
     }
 }
 
@@ -60,13 +62,15 @@ impl Tree {
         let bar1 =
             if function.vectors > 0 { "0x00000000febd1000 0x00000000febd1fff 0x0000000000040200" } else { ABSENT };
         let resources = format!(
-            "0x00000000febd0000 0x00000000febd00ff 0x0000000000040200\n{bar1}\n{:#018x} {:#018x} 0x000000000014220c\n{ABSENT}\n",
+            "{:#018x} {:#018x} 0x0000000000040200\n{bar1}\n{:#018x} {:#018x} 0x000000000014220c\n{ABSENT}\n",
+            0xfebd_0000 + function.bar0_in_page,
+            0xfebd_00ff + function.bar0_in_page,
             0x0e0_0000_0000u64,
             0x0e0_0000_0000u64 + size - 1,
         );
         fs::write(folder.join("resource"), resources).unwrap();
         let mut registers = [0u8; 4096];
-        registers[8..12].copy_from_slice(&function.id.to_le_bytes());
+        registers[function.bar0_in_page + 8..][..4].copy_from_slice(&function.id.to_le_bytes());
         fs::write(folder.join("resource0"), registers).unwrap();
         fs::File::create(folder.join("resource2")).unwrap().set_len(size).unwrap();
         fs::write(folder.join("enable"), "0\n").unwrap();
