@@ -1,6 +1,6 @@
 //! The command-and-response mailbox over a [`Backend`]: one end of it, polled or interrupt-driven as the backend allows.
 
-use crate::{Backend, Kind, Mapping, RingError, Vector};
+use crate::{Backend, Kind, Mapping, RingError, Vector, poll_until};
 use core::time::Duration;
 use ivshmem::channel::{
     Attach, COMMAND_RESPONSE, End, Link, LinkState, Mailbox, MailboxError, Receiver, RecvError, SendError, Sender,
@@ -13,6 +13,13 @@ pub const LONGEST_SLEEP: Duration = Duration::from_millis(10);
 
 /// How long an interrupt-driven end sleeps at most while the link is not up: no doorbell announces that it is.
 const LONGEST_SLEEP_UNLINKED: Duration = Duration::from_millis(1);
+
+/// How long a polled end looks without a pause after it last sent or received: longer than an answer takes, so that pausing costs
+/// no round trip anything.
+const EAGER: Duration = Duration::from_millis(20);
+
+/// How long a polled end pauses between looks from then on, so that waiting does not take a whole processor.
+const PAUSE: Duration = Duration::from_millis(1);
 
 /// Looks before going to sleep: about 10 us on hardware, which saves the doorbell of a peer that answers at once.
 const SPIN: u32 = 100;
@@ -33,6 +40,8 @@ pub struct Exchange<'a> {
     outgoing: usize,
     vector: Option<&'a Vector>,
     start: Instant,
+    /// When this end was attached, sent or received last.
+    active: Instant,
     rings: u64,
     refused: Option<RingError>,
 }
@@ -78,7 +87,8 @@ impl<'a> Exchange<'a> {
         };
         let sender = channels.sender(outgoing).expect("COMMAND_RESPONSE has one channel from each end");
         let receiver = channels.receiver(incoming).expect("COMMAND_RESPONSE has one channel to each end");
-        Self { backend, link, sender, receiver, outgoing, vector, start: Instant::now(), rings: 0, refused: None }
+        let start = Instant::now();
+        Self { backend, link, sender, receiver, outgoing, vector, start, active: start, rings: 0, refused: None }
     }
 
     /// Looks at the peer and answers it.
@@ -99,7 +109,9 @@ impl<'a> Exchange<'a> {
 
     /// Sends one message and rings if that is due.
     pub fn try_send(&mut self, message: &[u8]) -> Result<(), SendError> {
-        match self.sender.try_send(message)?.ring(self.backend) {
+        let notice = self.sender.try_send(message)?;
+        self.active = Instant::now();
+        match notice.ring(self.backend) {
             Ok(rang) => self.rings += u64::from(rang),
             // A doorbell is a hint: the message is there, and the peer's own bounded sleep finds it.
             Err(error) => self.refused = Some(error),
@@ -107,25 +119,27 @@ impl<'a> Exchange<'a> {
         Ok(())
     }
 
-    /// Receives the next message: waits for a doorbell, at most [`LONGEST_SLEEP`], or without vectors looks once and lets others run.
+    /// Receives the next message: waits for a doorbell, at most [`LONGEST_SLEEP`], or without vectors looks once and [rests](Self::rest).
     pub fn recv<'b>(&mut self, buffer: &'b mut [u8; MAX_MESSAGE]) -> Result<Option<&'b [u8]>, RecvError> {
         let received = match self.vector {
             Some(vector) => self.receiver.recv(buffer, &vector.bounded(LONGEST_SLEEP), SPIN)?,
             None => self.receiver.try_recv(buffer)?,
         };
-        if received.is_none() && self.vector.is_none() {
-            std::thread::yield_now();
+        match (&received, self.vector) {
+            (Some(_), _) => self.active = Instant::now(),
+            (None, None) => pause(self.active),
+            (None, Some(_)) => {}
         }
         Ok(received)
     }
 
-    /// Lets others run while there is nothing to do because the link is not up.
+    /// Lets others run while there is nothing to do: for at most a millisecond, or until a doorbell comes.
     pub fn rest(&self) {
         match self.vector {
             Some(vector) => {
                 vector.wait(vector.count(), LONGEST_SLEEP_UNLINKED);
             }
-            None => std::thread::yield_now(),
+            None => pause(self.active),
         }
     }
 
@@ -154,6 +168,14 @@ impl<'a> Exchange<'a> {
             restarts: self.link.stats().sessions.saturating_sub(1),
             refused: self.refused,
         }
+    }
+}
+
+/// Between two looks of a polled end that was last `active` then.
+fn pause(active: Instant) {
+    match active.elapsed() {
+        idle if idle < EAGER => std::thread::yield_now(),
+        _ => poll_until(&mut [], Instant::now() + PAUSE),
     }
 }
 

@@ -54,14 +54,14 @@ impl Send {
                     break;
                 }
                 patience.check(|| "room for more messages: the other side does not receive".into())?;
-                std::thread::yield_now();
+                exchange.rest();
             }
             patience.renew();
         }
         while !exchange.peer_receives() {
             mailbox::poll_up(exchange, &mut patience)?;
             patience.check(|| "sign that the other side receives; the messages are in its queue".into())?;
-            std::thread::yield_now();
+            exchange.rest();
         }
         match exchange.stats().restarts {
             0 => Ok(()),

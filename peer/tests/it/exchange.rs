@@ -187,6 +187,16 @@ fn nobody_there_is_exit_code_4() {
 }
 
 #[test]
+fn a_polled_end_that_waits_leaves_the_processor_to_others() {
+    let file = memory_file(65536);
+    assert_eq!(peer(&["recv", "--device", &file.device, "--timeout", "2"]).status.code(), Some(4));
+    let dump = stdout(&peer(&["dump", "--device", &file.device]));
+    // Each look is one heartbeat: about 2000 with pauses, millions without.
+    let looks = field(dump.lines().find(|line| line.starts_with("dump: end second")).unwrap(), "heartbeat");
+    assert!((2..200_000).contains(&looks), "{looks} looks in 2 s");
+}
+
+#[test]
 fn what_one_process_sends_another_receives_over_a_file_and_over_a_socket() {
     let folder = tempfile::tempdir().unwrap();
     let (_server, socket) = server(&folder, 1, 7);
