@@ -8,6 +8,7 @@ mod progress;
 mod recv;
 mod ring;
 mod send;
+mod stop;
 
 use clap::{Args, Parser, Subcommand};
 use core::fmt;
@@ -40,7 +41,8 @@ Exit codes:
   2  the command line is wrong
   3  the device cannot be found or opened
   4  the other side did not answer in time
-  7  bus error: the shared memory was truncated or its device is gone";
+  7  bus error: the shared memory was truncated or its device is gone
+  130, 143  ended by Ctrl-C or SIGTERM; the other side was told";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -86,6 +88,8 @@ enum Failure {
     Open(OpenError),
     /// The other side did not answer in time.
     Late(String),
+    /// A signal of this number asked for the end.
+    Stopped(i32),
     /// Whoever read our output is gone: nothing left to say and nobody to say it to.
     NoReader,
 }
@@ -102,6 +106,8 @@ impl Failure {
             Self::Failed(_) | Self::NoReader => 1,
             Self::Open(_) => 3,
             Self::Late(_) => 4,
+            // As shells say it of a process that a signal ended; SIGINT is 2, SIGTERM 15.
+            Self::Stopped(signal) => u8::try_from(128 + signal).unwrap_or(1),
         }
     }
 }
@@ -111,6 +117,7 @@ impl fmt::Display for Failure {
         match self {
             Self::Failed(message) | Self::Late(message) => f.write_str(message),
             Self::Open(error) => error.fmt(f),
+            Self::Stopped(signal) => write!(f, "ended by signal {signal}"),
             Self::NoReader => f.write_str("the output cannot be written"),
         }
     }

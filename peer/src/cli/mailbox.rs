@@ -1,7 +1,7 @@
 //! What `send`, `recv` and `operator` share: their arguments, and a wait for the link.
 
 use super::progress::Patience;
-use super::{DeviceArguments, Failure};
+use super::{DeviceArguments, Failure, stop};
 use core::time::Duration;
 use ivshmem::channel::{End, LinkState, Mailbox, RecvError, SendError};
 use ivshmem_peer::{Backend, DeviceName, Exchange, Mapping, Purpose};
@@ -26,6 +26,7 @@ impl MailboxArguments {
         let (name, backend) = self.device.open(Purpose::Exchange)?;
         let mailbox =
             ivshmem_peer::mailbox(&*backend, end).map_err(|error| Failure::Failed(format!("{name}: {error}")))?;
+        stop::catch()?;
         Ok(Opened { name, backend, mailbox })
     }
 }
@@ -57,6 +58,7 @@ impl Role {
 
 /// Polls once and rests if the link is not up. `patience` covers the whole wait.
 pub(super) fn poll_up(exchange: &mut Exchange<'_>, patience: &mut Patience) -> Result<bool, Failure> {
+    stop::check()?;
     let state = exchange.poll();
     if state.is_up() {
         return Ok(true);

@@ -9,7 +9,7 @@ use super::{Failure, say};
 use engine::{Answer, Engine};
 use ivshmem::channel::End;
 use ivshmem::memory::Memory;
-use ivshmem_peer::{Backend, DeviceName};
+use ivshmem_peer::{Backend, DeviceName, MAX_MESSAGE};
 use script::{Command, Script};
 use terminal::{Line, Screen, Terminal};
 
@@ -107,6 +107,10 @@ fn typed_by_a_user(engine: &mut Engine<'_>, quit: bool) -> Result<(), Failure> {
         engine.screen.entered();
         if line.is_empty() {
             engine.screen.prompt()?;
+            continue;
+        }
+        if line.len() > MAX_MESSAGE {
+            engine.too_long(line.len())?;
             continue;
         }
         let command = Command::typed(line);

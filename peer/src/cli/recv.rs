@@ -2,7 +2,7 @@
 
 use super::mailbox::{self, Incoming, MailboxArguments, Opened, Role};
 use super::progress::Patience;
-use super::{Failure, say};
+use super::{Failure, say, stop};
 use ivshmem_peer::{Exchange, MAX_MESSAGE};
 use std::io::Write;
 
@@ -39,6 +39,7 @@ impl Recv {
         let mut buffer = [0; MAX_MESSAGE];
         let mut received = 0;
         while received < self.count {
+            stop::check()?;
             let state = exchange.poll();
             match mailbox::recv(exchange, &mut buffer)? {
                 Incoming::Message(message) => {

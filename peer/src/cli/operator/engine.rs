@@ -5,6 +5,7 @@ use super::terminal::{Screen, Terminal};
 use crate::cli::Failure;
 use crate::cli::mailbox::{self, Incoming};
 use crate::cli::progress::Patience;
+use crate::cli::stop;
 use core::time::Duration;
 use hdrhistogram::Histogram;
 use ivshmem::channel::{End, LinkState, Mailbox};
@@ -33,6 +34,8 @@ pub(super) struct Engine<'a> {
     commands: u64,
     responses: u64,
     wrong: u64,
+    /// Lines typed that are too long for a message.
+    unsent: u64,
     round_trips: RoundTrips,
     progress_at: Instant,
 }
@@ -54,6 +57,7 @@ impl<'a> Engine<'a> {
             commands: 0,
             responses: 0,
             wrong: 0,
+            unsent: 0,
             round_trips: RoundTrips::default(),
             progress_at: Instant::now(),
         }
@@ -127,6 +131,7 @@ impl<'a> Engine<'a> {
     ///
     /// `command`: whether a command is under way, and if so whether it was sent already.
     fn poll(&mut self, command: Option<bool>) -> Result<Option<u64>, Failure> {
+        stop::check()?;
         let state = self.exchange.poll();
         let LinkState::Up { session } = state else {
             self.patience.check(|| mailbox::unlinked(state))?;
@@ -157,6 +162,12 @@ impl<'a> Engine<'a> {
         let (command, response) = (mailbox::printable(&command.text), mailbox::printable(response));
         let line = format!("operator: wrong command=\"{command}\" expected=\"{expected}\" response=\"{response}\"");
         self.screen.say(&line, false)
+    }
+
+    /// Counts a line that is too long to be sent and says so: a slip of the user's does not end the session.
+    pub(super) fn too_long(&mut self, length: usize) -> Result<(), Failure> {
+        self.unsent += 1;
+        self.screen.say(&format!("operator: not sent: {length} bytes, a message has at most {MAX_MESSAGE}"), true)
     }
 
     /// Says once a second how far it is.
@@ -191,9 +202,10 @@ impl<'a> Engine<'a> {
             // Doorbells are hints, so this is no failure; but whoever wonders about the speed should know.
             let _ = std::io::stderr().write_all(format!("operator: a doorbell was not rung: {error}\n").as_bytes());
         }
-        match self.wrong {
-            0 => Ok(()),
-            wrong => Err(Failure::Failed(format!("{wrong} of {} responses were wrong", self.commands))),
+        match (self.wrong, self.unsent) {
+            (0, 0) => Ok(()),
+            (0, unsent) => Err(Failure::Failed(format!("{unsent} lines were too long to be sent"))),
+            (wrong, _) => Err(Failure::Failed(format!("{wrong} of {} responses were wrong", self.commands))),
         }
     }
 }
