@@ -46,12 +46,13 @@ impl Toolchain {
             Way::Rustup => add(),
             Way::Debian => debian(),
             Way::Auto if installed()? => Ok(Self::Active { added: false }),
-            Way::Auto if debian_is_here() => debian(),
+            // Not every machine reaches rustup's server; asking it again at every run could take long.
+            Way::Auto if refused().exists() && debian_is_here() => debian(),
             Way::Auto => add().or_else(|refusal| {
                 note(format!("rustup cannot add {TRIPLE}, so Debian's Rust is next: {}", first_line(&refusal)));
-                debian().with_context(|| {
-                    format!("no way to {TRIPLE}: `rustup target add {TRIPLE}` failed, and so did Debian's packages")
-                })
+                std::fs::write(refused(), format!("{refusal:#}\n"))?;
+                let both = || format!("no way to {TRIPLE}: neither `rustup target add {TRIPLE}` nor Debian's packages");
+                debian().with_context(both)
             }),
         }
     }
@@ -116,6 +117,11 @@ fn add() -> Result<Toolchain> {
         bail!("rustup target add {TRIPLE} succeeded, yet the active toolchain has no such target");
     }
     Ok(Toolchain::Active { added: true })
+}
+
+/// Left behind when rustup could not add the target.
+fn refused() -> PathBuf {
+    workspace::cache().join("rustup-refused")
 }
 
 fn debian_is_here() -> bool {
