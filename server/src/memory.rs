@@ -106,10 +106,18 @@ impl SharedMemory {
         let memory = Self { descriptor: file.into(), _made: None };
         let statfs = fstatfs(&memory).map_err(system(format!("look at {}", place())))?;
         // The width and sign of the kernel's fields differ between architectures; the magic number has 32 bits.
-        let page = if statfs.f_type as u32 == HUGETLBFS { statfs.f_bsize as u64 } else { page_size() };
+        let huge = statfs.f_type as u32 == HUGETLBFS;
+        let page = if huge { statfs.f_bsize as u64 } else { page_size() };
         check_pages(options.size, page, &place())?;
         memory.set_mode(options)?;
         memory.set_size(options)?;
+        if huge {
+            // A hugetlbfs takes any size and has the pages or not when they are touched: then QEMU could not map them, or a
+            // guest's store would kill it.
+            let action =
+                || format!("have {} bytes of huge pages in {} (are there as many free?)", options.size, place());
+            fallocate(&memory, FallocateFlags::empty(), 0, options.size).map_err(system(action()))?;
+        }
         Ok(memory)
     }
 

@@ -11,7 +11,7 @@ pub enum Memory {
     /// A POSIX shared memory object of this name (`/dev/shm/NAME` on Linux), so that an `ivshmem-plain` device can
     /// share it. One that exists already is taken as it is, and stays.
     Named(String),
-    /// A file without a name in this directory, usually a hugetlbfs.
+    /// A file without a name in this directory, usually a hugetlbfs, of which all pages are taken at once.
     Directory(PathBuf),
     /// A file without a name or place (memfd), sealed: nobody can truncate it under a guest, which would kill QEMU.
     Sealed,

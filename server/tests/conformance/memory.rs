@@ -193,7 +193,7 @@ fn sealed_memory_cannot_be_truncated_under_a_guest() {
 }
 
 #[test]
-fn on_a_hugetlbfs_the_pages_are_huge() {
+fn on_a_hugetlbfs_the_pages_are_huge_and_there() {
     let mounts = std::fs::read_to_string("/proc/mounts").unwrap();
     let mount = mounts.lines().map(|line| line.split(' ').collect::<Vec<_>>()).find(|fields| fields[2] == "hugetlbfs");
     let Some(mount) = mount else {
@@ -204,6 +204,12 @@ fn on_a_hugetlbfs_the_pages_are_huge() {
     let error = refused(bind(|options| Options { size: 4096, memory: memory.clone(), ..options }));
     let Error::SizeNotPages { size: 4096, page, .. } = error else { panic!("{error}") };
     assert!(page >= 1 << 20, "{page}");
+    let free = format!("/sys/kernel/mm/hugepages/hugepages-{}kB/free_hugepages", page >> 10);
+    if std::fs::read_to_string(free).unwrap().trim() == "0" {
+        let error = refused(bind(|options| Options { size: page, memory, ..options })).to_string();
+        assert!(error.contains(&format!("cannot have {page} bytes of huge pages in {}", mount[1])), "{error}");
+        return;
+    }
     let rig = Rig::with(|options| Options { size: page, memory, ..options });
     assert_eq!(fstat(self::memory(&rig)).unwrap().st_size as u64, page);
 }
