@@ -18,6 +18,8 @@ pub use message::{Message, MessageError};
 pub use placement::{BarExtent, Placement};
 
 pub(crate) use interrupts::Vectors;
+#[cfg(target_arch = "x86_64")]
+pub(crate) use table::MASK;
 
 /// The most vectors a function can have (PCI 3.0, 6.8.2.3: Table Size is 11 bits, encoded as N - 1).
 pub const MAX_VECTORS: u16 = 2048;

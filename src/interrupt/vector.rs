@@ -1,5 +1,6 @@
 //! The record of each IDT vector.
 
+use super::storm::Bound;
 use crate::notify::Event;
 use atomic_waker::AtomicWaker;
 use core::fmt;
@@ -13,6 +14,7 @@ use core::task::Waker;
 pub struct Vector {
     count: AtomicU32,
     waker: AtomicWaker,
+    bound: Bound,
 }
 
 static VECTORS: [Vector; 256] = [const { Vector::new() }; 256];
@@ -35,14 +37,27 @@ pub fn on_interrupt(vector: u8) {
 }
 
 impl Vector {
-    const fn new() -> Self {
-        Self { count: AtomicU32::new(0), waker: AtomicWaker::new() }
+    pub(super) const fn new() -> Self {
+        Self { count: AtomicU32::new(0), waker: AtomicWaker::new(), bound: Bound::new() }
     }
 
-    fn fire(&self) {
+    pub(super) fn fire(&self) {
         // Release, and before the wake: a task that is woken, or that registered too late to be, sees this count.
-        self.count.fetch_add(1, Ordering::Release);
+        let before = self.count.fetch_add(1, Ordering::Release);
+        self.bound.check(before.wrapping_add(1));
         self.waker.wake();
+    }
+
+    /// Where a [`StormGuard`](super::StormGuard) sets its bound.
+    pub(super) fn bound(&self) -> &Bound {
+        &self.bound
+    }
+}
+
+#[cfg(test)]
+impl Vector {
+    pub(super) fn set_count(&self, count: u32) {
+        self.count.store(count, Ordering::Relaxed);
     }
 }
 

@@ -79,6 +79,12 @@ impl Region {
         Ok(())
     }
 
+    /// The address of the register at byte `offset`, for a handler that makes its region anew from it.
+    #[cfg(target_arch = "x86_64")]
+    pub(crate) fn expose(&self, offset: usize) -> Result<usize, AccessError> {
+        self.register(offset).map(|register| register.as_raw_ptr().expose_provenance().get())
+    }
+
     fn register(&self, offset: usize) -> Result<VolatilePtr<'_, u32>, AccessError> {
         let error = AccessError { offset, length: self.length };
         let end = offset.checked_add(4).ok_or(error)?;

@@ -127,6 +127,13 @@ impl Interrupts {
         self.vectors.table.set_mask(vector, false)
     }
 
+    /// The virtual address of Vector Control of a vector in use, for as long as the driver's mappings last, and its value.
+    #[cfg(target_arch = "x86_64")]
+    pub(crate) fn vector_control(&self, vector: u16) -> Result<(usize, u32), MsixError> {
+        self.check(vector)?;
+        self.vectors.table.vector_control(vector)
+    }
+
     /// Whether a doorbell waits for a vector in use to be unmasked; [`MsixError::NoPendingBits`] where the hypervisor never says.
     pub fn pending(&self, vector: u16) -> Result<bool, MsixError> {
         self.check(vector)?;

@@ -9,7 +9,7 @@ use super::{Message, MsixError, Placement, placement};
 use crate::mmio::{AccessError, Caching, Mapper, Region};
 
 /// The Mask bit of Vector Control.
-const MASK: u32 = 1;
+pub(crate) const MASK: u32 = 1;
 
 /// Both structures, mapped.
 #[derive(Clone, Debug)]
@@ -56,6 +56,14 @@ impl Table {
         let control = self.read(vector, 12)?;
         let wanted = if masked { control | MASK } else { control & !MASK };
         if wanted == control { Ok(()) } else { self.write(vector, 12, wanted) }
+    }
+
+    /// The virtual address of a vector's Vector Control, exposed, and what the register holds.
+    #[cfg(target_arch = "x86_64")]
+    pub(super) fn vector_control(&self, vector: u16) -> Result<(usize, u32), MsixError> {
+        let value = self.read(vector, 12)?;
+        let address = self.entries.expose(Self::offset(vector, 12)).map_err(beyond(vector))?;
+        Ok((address, value))
     }
 
     /// Enters a message into a masked entry, and reads back that the device stored it.
