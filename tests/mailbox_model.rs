@@ -1,6 +1,6 @@
 //! Random interleavings of everything two ends can do, restarts and lost doorbells included, against a plain model.
 
-use ivshmem::channel::*;
+use ivshmem::channel::{wire, *};
 use ivshmem::fake::memory::loop_back;
 use ivshmem::memory::{Memory, SharedMemory};
 use proptest::prelude::*;
@@ -17,6 +17,8 @@ enum Step {
     Resync,
     Restart,
     Close,
+    /// For one poll the peer seems to be gone, though it is not.
+    Flicker,
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -28,6 +30,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Step::Resync),
         1 => Just(Step::Restart),
         1 => Just(Step::Close),
+        1 => Just(Step::Flicker),
     ]
 }
 
@@ -36,7 +39,18 @@ struct Attached<'a> {
     link: Link<'a, SharedMemory>,
     sender: Sender<'a, SharedMemory>,
     receiver: Receiver<'a, SharedMemory>,
-    session: u64,
+    /// The session of the last poll, if the link was up.
+    session: Option<u64>,
+    closed: bool,
+}
+
+impl Attached<'_> {
+    fn poll(&mut self) {
+        self.session = match self.link.poll(0) {
+            LinkState::Up { session } => Some(session),
+            _ => None,
+        }
+    }
 }
 
 fn attach(memory: &SharedMemory, end: End) -> Attached<'static> {
@@ -45,17 +59,20 @@ fn attach(memory: &SharedMemory, end: End) -> Attached<'static> {
     let (link, mut channels) = mailbox.attach(Attach::interrupt_driven(end as u16));
     let (send, receive) = if end == End::First { (1, 0) } else { (0, 1) };
     let (sender, receiver) = (channels.sender(send).unwrap(), channels.receiver(receive).unwrap());
-    Attached { link, sender, receiver, session: 0 }
+    Attached { link, sender, receiver, session: None, closed: false }
 }
 
-/// A direction as seen from outside: what was sent and not yet received or given up, with the session it was sent in.
+/// A direction as seen from outside.
 #[derive(Default)]
 struct Direction {
-    flying: VecDeque<(u64, u64)>,
-    next: u64,
+    /// Sent, and neither received nor overtaken by a later message.
+    flying: VecDeque<u64>,
     sent: u64,
     received: u64,
+    /// What the sender said is lost at most.
     reported_lost: u64,
+    /// What was under way when the sender itself began anew: nobody is left to report it but the receiver, by its bound.
+    died_with_sender: u64,
 }
 
 /// Messages carry their number and session. What arrives must have been sent, in order, once, and in this session.
@@ -64,8 +81,8 @@ fn receive(end: &mut Attached<'_>, incoming: &mut Direction) -> Result<(), TestC
     if let Ok(Some(message)) = end.receiver.try_recv(&mut buffer) {
         let number = u64::from_le_bytes(message[..8].try_into().unwrap());
         let session = u64::from_le_bytes(message[8..16].try_into().unwrap());
-        prop_assert_eq!(session, end.session, "a message of another session");
-        while let Some((flying, _)) = incoming.flying.pop_front() {
+        prop_assert!(end.session.is_none_or(|ours| ours == session), "a message of another session");
+        while let Some(flying) = incoming.flying.pop_front() {
             if flying == number {
                 incoming.received += 1;
                 return Ok(());
@@ -77,14 +94,13 @@ fn receive(end: &mut Attached<'_>, incoming: &mut Direction) -> Result<(), TestC
 }
 
 fn send(end: &mut Attached<'_>, outgoing: &mut Direction) {
-    let number = outgoing.next;
+    let number = outgoing.sent;
     let mut message = number.to_le_bytes().to_vec();
-    message.extend(end.session.to_le_bytes());
+    message.extend(end.session.unwrap_or(0).to_le_bytes());
     match end.sender.try_send(&message) {
         Ok(notice) => {
             notice.ignore();
-            outgoing.flying.push_back((number, end.session));
-            outgoing.next += 1;
+            outgoing.flying.push_back(number);
             outgoing.sent += 1;
         }
         Err(SendError::PeerRestarted { lost_at_most } | SendError::PeerResynced { lost_at_most }) => {
@@ -111,61 +127,64 @@ proptest! {
         for (second, step) in steps {
             let own = usize::from(second);
             let end = &mut ends[own];
+            disturbed |= matches!(step, Step::Resync | Step::Restart | Step::Close | Step::Flicker);
             match step {
-                Step::Poll => {
-                    if let LinkState::Up { session } = end.link.poll(0) {
-                        end.session = session;
-                    }
-                }
+                Step::Poll => end.poll(),
                 Step::Send => send(end, &mut directions[own]),
                 Step::Receive => receive(end, &mut directions[1 - own])?,
                 Step::Arm => {
                     let _ = end.receiver.arm();
                 }
-                Step::Resync => {
-                    disturbed = true;
-                    if own == 0 {
-                        directions[own].reported_lost += end.sender.resync();
-                    } else {
-                        end.receiver.resync();
-                    }
-                }
+                Step::Resync if own == 0 => directions[own].reported_lost += end.sender.resync(),
+                Step::Resync => end.receiver.resync(),
                 Step::Restart => {
-                    disturbed = true;
+                    directions[own].died_with_sender += end.sender.in_flight();
                     ends[own] = renew(own);
                 }
                 Step::Close => {
-                    if disturbed {
-                        end.link.close();
-                            ends[own] = renew(own);
-                    }
+                    end.link.close();
+                    end.closed = true;
+                }
+                Step::Flicker => {
+                    let peer = [End::First, End::Second][1 - own];
+                    let magic = Snapshot::new(&memories[own], &CHANNELS).link(peer).offset + wire::link::MAGIC;
+                    memories[own].store(magic, 0);
+                    end.poll();
+                    memories[own].store(magic, wire::MAGIC);
                 }
             }
             for end in &ends {
                 prop_assert_eq!((end.link.stats().violations, end.sender.stats().violations, end.receiver.stats().violations), (0, 0, 0));
             }
         }
-        // Let everything settle: the link comes up, and what can still arrive arrives.
+        // Let everything settle: who closed comes back, the link comes up, and what can still arrive arrives.
+        for own in 0..2 {
+            if ends[own].closed {
+                directions[own].died_with_sender += ends[own].sender.in_flight();
+                ends[own] = renew(own);
+            }
+        }
         for _ in 0..64 {
             for own in 0..2 {
                 let end = &mut ends[own];
-                if let LinkState::Up { session } = end.link.poll(0) {
-                    end.session = session;
-                }
+                end.poll();
                 receive(end, &mut directions[1 - own])?;
             }
         }
         for (own, direction) in directions.iter_mut().enumerate() {
-            if !disturbed {
-                prop_assert_eq!(direction.sent, direction.received, "lost without any restart");
-            }
-            // And the channel still works.
             let end = &mut ends[own];
-            let before = direction.sent;
-            for _ in 0..3 {
-                send(end, direction);
+            let lost = direction.sent - direction.received;
+            let known = direction.reported_lost + direction.died_with_sender + end.sender.in_flight();
+            prop_assert!(lost <= known, "{} lost of {}, and only {} known of", lost, direction.sent, known);
+            prop_assert!(disturbed || lost == 0, "lost without any restart");
+            // And the channel still works, also for a sender that awaits each message's answer.
+            let (sent, received) = (direction.sent, direction.received);
+            for _ in 0..4 {
+                ends[own].poll();
+                send(&mut ends[own], direction);
+                receive(&mut ends[1 - own], direction)?;
             }
-            prop_assert!(direction.sent > before || end.sender.in_flight() > 0, "the channel is dead");
+            prop_assert!(direction.received > received && direction.sent > sent, "the channel is dead");
         }
     }
 }

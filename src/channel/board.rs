@@ -16,6 +16,8 @@ pub(super) struct Board {
     wants: AtomicU64,
     /// Bit 0: this side closed, bit 1: the peer closed.
     closed: AtomicU32,
+    /// Counts the link's polls, wrapping.
+    polls: AtomicU32,
 }
 
 /// A session as a half sees it: the key on the wire, and a count that tells two sessions of the same key apart.
@@ -91,6 +93,18 @@ impl Board {
             1 => Closed::Here,
             _ => Closed::There,
         }
+    }
+
+    /// The link was polled.
+    pub(super) fn count_poll(&self) {
+        // Relaxed, here and below: it only tells one time from another. No read-modify-write: the link is the only writer.
+        self.polls.store(self.polls().wrapping_add(1), Ordering::Relaxed);
+    }
+
+    /// How often the link was polled, wrapping.
+    #[inline]
+    pub(super) fn polls(&self) -> u32 {
+        self.polls.load(Ordering::Relaxed)
     }
 
     /// Stores what the peer says of itself: hints for ringing, never an index.

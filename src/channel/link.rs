@@ -85,6 +85,7 @@ impl<'a, M: Memory> Link<'a, M> {
         self.beat = self.beat.wrapping_add(1);
         self.memory().store(self.at(wire::HEARTBEAT), self.beat);
         let state = self.look(now);
+        self.mailbox.board.count_poll();
         if !state.is_up() && self.up {
             self.up = false;
             self.mailbox.board.down();

@@ -48,6 +48,8 @@ pub struct Sender<'a, M> {
     /// Messages published and, as last seen, consumed in this generation of the ring.
     produced: u64,
     consumed: u64,
+    /// The link's poll after which the receiver's line was last looked at.
+    looked: u32,
     /// The wish served last.
     served: Option<u32>,
     violation: Option<PeerViolation>,
@@ -70,6 +72,7 @@ impl<'a, M: Memory> Sender<'a, M> {
             key: Key::from_bits(0),
             produced: 0,
             consumed: 0,
+            looked: 0,
             served: None,
             violation: None,
             stats: SenderStats::default(),
@@ -98,7 +101,10 @@ impl<'a, M: Memory> Sender<'a, M> {
         };
         self.ready()?;
         let slots = u64::from(self.config.slots());
-        if self.in_flight() >= slots / 2 {
+        // Once a poll even if there is room: a receiver that restarted the channel reads nothing of what is sent until then.
+        let polls = self.mailbox.board.polls();
+        if self.in_flight() >= slots / 2 || self.looked != polls {
+            self.looked = polls;
             self.look_for_acknowledgement()?;
             if self.in_flight() >= slots {
                 self.stats.full = self.stats.full.saturating_add(1);
@@ -221,6 +227,8 @@ impl<'a, M: Memory> Sender<'a, M> {
         self.key = key;
         self.produced = 0;
         self.consumed = 0;
+        // Of a ring just offered there is no news yet; and no call starts two.
+        self.looked = self.mailbox.board.polls();
         self.served = None;
     }
 
