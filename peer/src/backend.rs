@@ -1,6 +1,7 @@
 //! The ways from a Linux process to an ivshmem device, behind one trait.
 
 mod file;
+mod pci;
 pub(crate) mod registers;
 mod socket;
 mod sysfs;
@@ -122,13 +123,13 @@ pub fn open(name: Option<&DeviceName>, purpose: Purpose, sysfs: &Sysfs) -> Resul
     match name {
         DeviceName::Socket(path) => Ok(Box::new(socket::Socket::open(path)?)),
         DeviceName::File(path) => Ok(Box::new(file::File::open(path)?)),
-        DeviceName::Vfio(address) => Ok(Box::new(vfio::Vfio::open(sysfs, &sysfs.device(*address)?)?)),
-        DeviceName::Sysfs(address) => Ok(Box::new(sysfs::Resources::open(sysfs, &sysfs.device(*address)?)?)),
+        DeviceName::Vfio(address) => Ok(Box::new(vfio::open(sysfs, &sysfs.device(*address)?)?)),
+        DeviceName::Sysfs(address) => Ok(Box::new(sysfs::open(sysfs, &sysfs.device(*address)?)?)),
         DeviceName::Function(address) => {
             let device = sysfs.device(*address)?;
             match (purpose, device.kind()) {
-                (Purpose::Exchange, Some(Kind::Doorbell)) => Ok(Box::new(vfio::Vfio::open(sysfs, &device)?)),
-                _ => Ok(Box::new(sysfs::Resources::open(sysfs, &device)?)),
+                (Purpose::Exchange, Some(Kind::Doorbell)) => Ok(Box::new(vfio::open(sysfs, &device)?)),
+                _ => Ok(Box::new(sysfs::open(sysfs, &device)?)),
             }
         }
     }

@@ -84,6 +84,12 @@ pub enum OpenError {
         /// The file.
         path: PathBuf,
     },
+    /// What is to be mapped is a device, a pipe or the like.
+    #[error("{}: not a regular file, so not the file of a memory backend", path.display())]
+    NotAFile {
+        /// The path.
+        path: PathBuf,
+    },
     /// Memory decoding stays off.
     #[error("{address}: memory decoding stays off after enabling the device (Command reads {command:#06x})")]
     StaysDisabled {

@@ -3,7 +3,7 @@
 use super::{Backend, Kind, RingError};
 use crate::{Mapping, OpenError, Vector};
 use ivshmem::notify::Doorbell;
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{FileType, Mode, OFlags};
 use std::path::Path;
 
 /// A plain file, mapped whole.
@@ -17,8 +17,11 @@ impl File {
         let error = |action| move |errno| OpenError::system(action, path, errno);
         let flags = OFlags::RDWR | OFlags::CLOEXEC;
         let file = rustix::fs::open(path, flags, Mode::empty()).map_err(error("open"))?;
-        let size = rustix::fs::fstat(&file).map_err(error("look at"))?.st_size;
-        let length = match usize::try_from(size) {
+        let stat = rustix::fs::fstat(&file).map_err(error("look at"))?;
+        if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+            return Err(OpenError::NotAFile { path: path.to_owned() });
+        }
+        let length = match usize::try_from(stat.st_size) {
             Ok(length) if length > 0 => length,
             _ => return Err(OpenError::EmptyFile { path: path.to_owned() }),
         };
@@ -71,10 +74,12 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_or_missing_file_is_an_error_with_its_path() {
+    fn an_empty_or_missing_file_or_what_is_no_file_is_an_error_with_its_path() {
         let file = tempfile::NamedTempFile::new().unwrap();
         let path = file.path().display().to_string();
         assert!(File::open(file.path()).unwrap_err().to_string().contains(&format!("{path}: the file is empty")));
+        let null = File::open(Path::new("/dev/null")).unwrap_err().to_string();
+        assert_eq!(null, "/dev/null: not a regular file, so not the file of a memory backend");
         let missing = File::open(Path::new("no/such/file")).unwrap_err().to_string();
         assert_eq!(missing, "cannot open no/such/file: No such file or directory (os error 2)");
     }

@@ -6,49 +6,49 @@
 mod bind;
 mod kernel;
 
+use super::Kind;
+use super::pci::Pci;
 use super::registers::{self, Registers};
-use super::{Backend, Kind, RingError};
 use crate::sysfs::Device;
-use crate::{Mapping, OpenError, Sysfs, Vector};
-use ivshmem::notify::Doorbell;
+use crate::{OpenError, Sysfs, Vector};
 use kernel::{Container, Function, Group};
 use rustix::io::Errno;
 use std::path::Path;
 use vfio_bindings::bindings::vfio;
 
-/// A function held through VFIO.
+/// What has to stay open as long as the function is used, and its vectors.
 #[derive(Debug)]
-pub(super) struct Vfio {
-    memory: Mapping,
-    registers: Registers,
+pub(super) struct Held {
     vectors: Vec<Vector>,
-    kind: Kind,
-    id: u16,
     // Closed in this order: the kernel refuses to reopen a group whose device is still open.
     _function: Function,
     _group: Group,
     _container: Container,
 }
 
-impl Vfio {
-    pub(super) fn open(sysfs: &Sysfs, device: &Device) -> Result<Self, OpenError> {
-        let address = device.address;
-        let number = bind::to_vfio(sysfs, device)?;
-        let container = Container::open()?;
-        let group = Group::open(address, &number, &container)?;
-        let function = group.function(address)?;
-        function.enable()?;
-
-        let registers = function.map(address, 0, vfio::VFIO_PCI_BAR0_REGION_INDEX, Some(registers::LENGTH))?;
-        let memory = function.map(address, 2, vfio::VFIO_PCI_BAR2_REGION_INDEX, None)?;
-        let registers = Registers::new(registers);
-        let id = registers.id()?;
-
-        let count = function.msix_vectors()?;
-        let kind = if count == 0 { Kind::Plain } else { Kind::Doorbell };
-        let vectors = vectors(&function, count)?;
-        Ok(Self { memory, registers, vectors, kind, id, _function: function, _group: group, _container: container })
+impl Held {
+    pub(super) fn vector(&self, number: u16) -> Option<&Vector> {
+        self.vectors.get(usize::from(number))
     }
+}
+
+/// Takes a function for this process, maps it and enables its vectors.
+pub(super) fn open(sysfs: &Sysfs, device: &Device) -> Result<Pci, OpenError> {
+    let address = device.address;
+    let number = bind::to_vfio(sysfs, device)?;
+    let container = Container::open()?;
+    let group = Group::open(address, &number, &container)?;
+    let function = group.function(address)?;
+    function.enable()?;
+
+    let registers = function.map(address, 0, vfio::VFIO_PCI_BAR0_REGION_INDEX, Some(registers::LENGTH))?;
+    let memory = function.map(address, 2, vfio::VFIO_PCI_BAR2_REGION_INDEX, None)?;
+
+    let count = function.msix_vectors()?;
+    let kind = if count == 0 { Kind::Plain } else { Kind::Doorbell };
+    let vectors = vectors(&function, count)?;
+    let held = Held { vectors, _function: function, _group: group, _container: container };
+    Pci::new(memory, Registers::new(registers), kind, Some(held))
 }
 
 /// One eventfd per vector, as many as the kernel has interrupts for.
@@ -73,37 +73,4 @@ fn raise_descriptor_limit() {
     let limit = getrlimit(Resource::Nofile);
     // Refused: then creating an eventfd fails with the system's own error.
     let _: Result<(), Errno> = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
-}
-
-impl Doorbell for Vfio {
-    type Error = RingError;
-
-    fn ring(&self, peer: u16, vector: u16) -> Result<(), RingError> {
-        match self.kind {
-            Kind::Plain => Err(RingError::NoDoorbell),
-            Kind::Doorbell => self.registers.ring(peer, vector),
-        }
-    }
-}
-
-impl Backend for Vfio {
-    fn way(&self) -> &'static str {
-        "vfio"
-    }
-
-    fn kind(&self) -> Kind {
-        self.kind
-    }
-
-    fn id(&self) -> Option<u16> {
-        Some(self.id)
-    }
-
-    fn memory(&self) -> &Mapping {
-        &self.memory
-    }
-
-    fn vector(&self, number: u16) -> Option<&Vector> {
-        self.vectors.get(usize::from(number))
-    }
 }

@@ -13,7 +13,7 @@ use ivshmem_peer::{Backend, DeviceName, MAX_MESSAGE};
 use script::{Command, Script};
 use terminal::{Line, Screen, Terminal};
 
-/// Type commands to the real-time side and see its responses.
+/// Type commands to the real-time side and see its responses
 ///
 /// Reads one command a line from standard input (the control-loop image knows ping, set-speed, status, stop and quit) and prints each
 /// response; or, with --commands, types commands by itself and checks every response. Survives restarts of the real-time
