@@ -8,7 +8,6 @@ use crate::workspace;
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
@@ -79,19 +78,9 @@ fn programs(build: &Tool) -> Result<Vec<PathBuf>> {
     Ok(programs)
 }
 
-/// Puts a file in its place in one step: a run that goes on beside this one sees the old or the new file, whole.
 fn install(from: &Path, to: &Path) -> Result<()> {
     let bytes = fs::read(from).with_context(|| format!("the build left no {}", from.display()))?;
-    if fs::read(to).is_ok_and(|old| old == bytes) {
-        return Ok(());
-    }
-    let dir = to.parent().context("a file needs a folder")?;
-    fs::create_dir_all(dir)?;
-    let mut file = tempfile::NamedTempFile::new_in(dir)?;
-    std::io::Write::write_all(&mut file, &bytes)?;
-    fs::set_permissions(file.path(), fs::Permissions::from_mode(0o755))?;
-    file.persist(to)?;
-    Ok(())
+    workspace::install(&bytes, to)
 }
 
 /// Bytes of text in an ELF64 file: its executable PT_LOAD segments.

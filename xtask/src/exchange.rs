@@ -149,6 +149,15 @@ impl Report {
     /// Whether all of it worked: the processes' exit statuses have been looked at, here the counts are.
     fn check(&self) -> Result<()> {
         let (operator, image) = (&self.operator_end, &self.image_end);
+        let (kind, reception) = match self.exchange.mode {
+            Mode::Doorbell => ("doorbell", "interrupt"),
+            Mode::Plain => ("plain", "polled"),
+        };
+        ensure!(self.ready.text("kind")? == kind && self.ready.text("mode")? == reception, "{}", self.ready.line());
+        ensure!(self.device.text("kind")? == kind, "{}", self.device.line());
+        for line in [&self.ready, &self.device] {
+            ensure!(line.number("size")? == self.exchange.size, "not {} bytes: {}", self.exchange.size, line.line());
+        }
         let sent = operator.number("commands")?;
         ensure!(operator.number("wrong")? == 0, "wrong responses: {}", operator.line());
         ensure!(sent == operator.number("responses")?, "unanswered commands: {}", operator.line());

@@ -1,5 +1,9 @@
-//! Where things are: the source tree and what is kept under `target/`.
+//! Where things are, the source tree and what is kept under `target/`, and how they get there.
 
+use anyhow::{Context, Result};
+use std::fs::{self, Permissions};
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 /// The root of the source tree.
@@ -29,4 +33,18 @@ pub fn image(name: &str) -> PathBuf {
 /// The statically linked `ivshmem-peer`, for the Linux VM and as a host process.
 pub fn peer() -> PathBuf {
     target().join("images").join("ivshmem-peer")
+}
+
+/// Puts a file in its place in one step: a run that goes on beside this one sees the old or the new file, whole.
+pub fn install(bytes: &[u8], to: &Path) -> Result<()> {
+    if fs::read(to).is_ok_and(|old| old == bytes) {
+        return Ok(());
+    }
+    let dir = to.parent().context("a file needs a folder")?;
+    fs::create_dir_all(dir)?;
+    let mut file = tempfile::NamedTempFile::new_in(dir)?;
+    file.write_all(bytes).with_context(|| format!("cannot write {}", to.display()))?;
+    fs::set_permissions(file.path(), Permissions::from_mode(0o755))?;
+    file.persist(to)?;
+    Ok(())
 }

@@ -4,15 +4,15 @@ use crate::setup::Linux;
 use crate::workspace;
 use anyhow::{Context, Result};
 use cpio::newc::{self, Builder, ModeFileType};
-use std::fs::{self, File};
-use std::io::{BufWriter, Write};
-use std::path::Path;
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
 
 const INIT: &str = include_str!("../../assets/init");
 
-/// Writes the archive to `path`.
-pub fn write(linux: &Linux, path: &Path) -> Result<()> {
-    let mut archive = Archive { writer: BufWriter::new(File::create(path)?), inode: 1 };
+/// Makes the archive and gives its place.
+pub fn make(linux: &Linux) -> Result<PathBuf> {
+    let mut archive = Archive { bytes: Vec::new(), inode: 1 };
     for dir in ["bin", "dev", "lib", "lib/modules", "proc", "sys", "tmp"] {
         archive.add(dir, ModeFileType::Directory, 0o755, &[])?;
     }
@@ -24,12 +24,13 @@ pub fn write(linux: &Linux, path: &Path) -> Result<()> {
         // The number keeps the order in which they load.
         archive.add(&format!("lib/modules/{place:02}-{name}"), ModeFileType::Regular, 0o644, &read(module)?)?;
     }
-    newc::trailer(archive.writer)?.flush()?;
-    Ok(())
+    let path = workspace::target().join("images").join("linux.cpio");
+    workspace::install(&newc::trailer(archive.bytes)?, &path)?;
+    Ok(path)
 }
 
 struct Archive {
-    writer: BufWriter<File>,
+    bytes: Vec<u8>,
     inode: u32,
 }
 
@@ -37,7 +38,7 @@ impl Archive {
     fn add(&mut self, name: &str, kind: ModeFileType, mode: u32, content: &[u8]) -> Result<()> {
         let length = u32::try_from(content.len()).with_context(|| format!("{name} is too large for an initramfs"))?;
         let entry = Builder::new(name).ino(self.inode).nlink(1).mode(mode).set_mode_file_type(kind);
-        let mut file = entry.write(&mut self.writer, length);
+        let mut file = entry.write(&mut self.bytes, length);
         file.write_all(content)?;
         file.finish()?;
         self.inode += 1;

@@ -21,10 +21,7 @@ pub fn start(
     arguments: &[String],
     talk: Talk,
 ) -> Result<Process> {
-    let archive = session.dir().join("initramfs.cpio");
-    if !archive.exists() {
-        initramfs::write(linux, &archive)?;
-    }
+    let archive = initramfs::make(linux)?;
     let backend = match mode {
         Mode::Doorbell => "vfio",
         Mode::Plain => "sysfs",

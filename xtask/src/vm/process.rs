@@ -15,6 +15,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, ChildStdin, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 /// What to start and what of it to listen to.
@@ -64,6 +65,7 @@ pub struct Process {
 /// What can be told about a child, also after it has gone.
 #[derive(Debug, Clone)]
 pub struct Story {
+    pub name: String,
     /// As a shell takes it.
     pub command: String,
     /// Standard output first.
@@ -75,6 +77,8 @@ pub struct Story {
 struct Exit {
     status: Mutex<Option<ExitStatus>>,
     known: Condvar,
+    /// Set when its owner let go of it while it ran.
+    stopped: AtomicBool,
 }
 
 impl Process {
@@ -117,7 +121,7 @@ impl Process {
         let pid = Pid::from_child(&child);
         let watched = captured.and_then(|logs| Ok((logs, pidfd_open(pid, PidfdFlags::empty())?)));
         let (logs, pidfd) = watched.inspect_err(|_| drop(child.kill().and_then(|()| child.wait())))?;
-        let story = Story { command: shown, logs, exit: Arc::default() };
+        let story = Story { name: launch.name.clone(), command: shown, logs, exit: Arc::default() };
         let exit = story.exit.clone();
         std::thread::Builder::new().name(format!("wait {}", launch.name)).spawn(move || {
             let status = child.wait().ok();
@@ -200,6 +204,9 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
+        let running = self.story.exit.status.lock().unwrap_or_else(PoisonError::into_inner).is_none();
+        // Relaxed: only told, by this thread or later ones.
+        self.story.exit.stopped.store(running, Ordering::Relaxed);
         // It may have ended already, which is what is wanted.
         let _ = pidfd_send_signal(&self.pidfd, Signal::KILL);
         let _ = self.story.wait();
@@ -222,6 +229,9 @@ impl Story {
 
     /// How it stands, for a report.
     pub fn status(&self) -> String {
+        if self.exit.stopped.load(Ordering::Relaxed) {
+            return "stopped by xtask".to_owned();
+        }
         let status = *self.exit.status.lock().unwrap_or_else(PoisonError::into_inner);
         status.map_or_else(|| "running".to_owned(), |status| status.to_string())
     }

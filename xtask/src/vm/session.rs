@@ -52,7 +52,7 @@ impl Session {
     pub fn account(&self) -> String {
         let mut text = String::new();
         for story in &self.stories {
-            text += &format!("\n{}\n  {}\n", story.status(), story.command);
+            text += &format!("\n{}, {}:\n  {}\n", story.name, story.status(), story.command);
             for log in &story.logs {
                 text += &tail(log);
             }
