@@ -3,8 +3,8 @@
 //! Both count the same virtual time under TCG, with `-icount` too, where the counter is exact.
 
 use core::fmt;
+use core::sync::atomic::{AtomicU64, Ordering};
 use embedded_hal::delay::DelayNs;
-use spin::Once;
 use x86_64::instructions::port::Port;
 
 /// Ticks of the 8254 a second.
@@ -16,13 +16,14 @@ const MEASUREMENTS: u32 = 5;
 /// Reads of the 8254's output before it is given up: some seconds on any machine.
 const PIT_READS: u32 = 10_000_000;
 
-static CLOCK: Once<Clock> = Once::new();
+/// The clock, for [`uptime_us`]: its ticks a millisecond, 0 before it is calibrated, and when that began.
+static KHZ: AtomicU64 = AtomicU64::new(0);
+static START: AtomicU64 = AtomicU64::new(0);
 
 /// The calibrated time stamp counter. Ticks are those of [`ticks`](Self::ticks) throughout.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
     khz: u64,
-    start: u64,
 }
 
 /// The 8254 does not count, or the time stamp counter does not.
@@ -55,7 +56,7 @@ fn counter() -> u64 {
 }
 
 impl Clock {
-    /// Measures the counter; takes about 50 ms. Later calls answer the first one's clock.
+    /// Measures the counter; takes about 50 ms.
     pub fn calibrate() -> Result<Self, ClockError> {
         let start = counter();
         let mut shortest = u64::MAX;
@@ -66,7 +67,10 @@ impl Clock {
         if khz == 0 {
             return Err(ClockError::NoCounter { ticks: shortest });
         }
-        Ok(*CLOCK.call_once(|| Self { khz, start }))
+        START.store(start, Ordering::Relaxed);
+        // Release, after the start: whoever sees the rate sees the start that goes with it.
+        KHZ.store(khz, Ordering::Release);
+        Ok(Self { khz })
     }
 
     /// Ticks since some moment before the image.
@@ -103,7 +107,10 @@ impl DelayNs for Clock {
 
 /// Microseconds since calibration began; 0 before it ended.
 pub fn uptime_us() -> u64 {
-    CLOCK.get().map_or(0, |clock| clock.to_us(counter().wrapping_sub(clock.start)))
+    match KHZ.load(Ordering::Acquire) {
+        0 => 0,
+        khz => Clock { khz }.to_us(counter().wrapping_sub(START.load(Ordering::Relaxed))),
+    }
 }
 
 /// Counter ticks that pass while the 8254 counts [`PIT_TICKS`].

@@ -4,9 +4,10 @@ use crate::exit::{Exit, exit};
 use crate::say;
 use crate::segments::EXCEPTION_STACK;
 use core::arch::naked_asm;
+use core::fmt;
 use x86_64::VirtAddr;
 use x86_64::registers::control::Cr2;
-use x86_64::structures::idt::InterruptDescriptorTable;
+use x86_64::structures::idt::{Entry, InterruptDescriptorTable};
 
 /// What the stubs leave on the stack, lowest address first.
 #[repr(C)]
@@ -115,26 +116,26 @@ extern "sysv64" fn report(frame: &Frame) -> ! {
         Cr2::read_raw(),
     );
     for (names, values) in REGISTERS.chunks(5).zip(frame.registers.chunks(5)) {
-        let mut row = heapless::String::<160>::new();
-        for (name, value) in names.iter().zip(values) {
-            // Five registers of at most 24 characters fit.
-            let _ = core::fmt::write(&mut row, format_args!(" {name}={value:#x}"));
-        }
-        say!("exception:{row}");
+        say!("exception:{}", Row(names, values));
     }
     exit(Exit::Failure)
+}
+
+/// Some registers, with their names.
+struct Row<'a>(&'a [&'a str], &'a [u64]);
+
+impl fmt::Display for Row<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().zip(self.1).try_for_each(|(name, value)| write!(f, " {name}={value:#x}"))
+    }
 }
 
 /// Puts a handler for each exception into `idt`, on a stack of its own.
 pub fn install(idt: &mut InterruptDescriptorTable) {
     macro_rules! gates {
         ($($entry:ident: $($vector:literal $gate:ident),*;)*) => { $($(
-            let address = VirtAddr::from_ptr($entry::<$vector> as *const ());
-            // SAFETY: the stub is made for this vector and for whether the CPU pushes an error code, and it
-            // never returns.
-            let options = unsafe { idt.$gate.set_handler_addr(address) };
-            // SAFETY: `segments` put a static stack there, and no exception handler is entered twice.
-            unsafe { options.set_stack_index(EXCEPTION_STACK) };
+            // SAFETY: the stub is made for this vector and for whether the CPU pushes an error code, and never returns.
+            unsafe { set(&mut idt.$gate, $entry::<$vector>) };
         )*)* };
     }
     gates! {
@@ -145,4 +146,16 @@ pub fn install(idt: &mut InterruptDescriptorTable) {
             13 general_protection_fault, 14 page_fault, 17 alignment_check, 21 cp_protection_exception,
             29 vmm_communication_exception, 30 security_exception;
     }
+}
+
+/// # Safety
+/// `stub` is fit for the exception that `gate` is for.
+// Not inlined: there are 23 of these.
+#[inline(never)]
+unsafe fn set<F>(gate: &mut Entry<F>, stub: unsafe extern "C" fn()) {
+    let address = VirtAddr::new_truncate(stub as *const () as u64);
+    // SAFETY: the caller's promise.
+    let options = unsafe { gate.set_handler_addr(address) };
+    // SAFETY: `segments` put a static stack there, and no exception handler is entered twice.
+    unsafe { options.set_stack_index(EXCEPTION_STACK) };
 }

@@ -38,7 +38,7 @@ pub fn init() {
     crate::exceptions::install(&mut idt);
     let spurious = crate::pic::FIRST_VECTOR..crate::pic::FIRST_VECTOR + 16;
     for vector in spurious.chain([SPURIOUS]) {
-        let address = VirtAddr::from_ptr(ignore as *const ());
+        let address = VirtAddr::new_truncate(ignore as *const () as u64);
         // SAFETY: the stub changes nothing and returns with `iretq`; these vectors push no error code.
         unsafe { idt[vector].set_handler_addr(address) };
     }

@@ -3,9 +3,10 @@
 use core::cell::UnsafeCell;
 use core::sync::atomic::{AtomicUsize, Ordering};
 use ivshmem::mmio::{PageSize, PageTableMapper, PageTableOptions, Placement};
+use x86_64::PhysAddr;
 use x86_64::registers::control::Cr3;
-use x86_64::structures::paging::{FrameAllocator, OffsetPageTable, PageTable, PhysFrame, Size4KiB};
-use x86_64::{PhysAddr, VirtAddr};
+use x86_64::structures::paging::mapper::PageTableFrameMapping;
+use x86_64::structures::paging::{FrameAllocator, MappedPageTable, PageTable, PhysFrame, Size4KiB};
 
 /// Page tables that can be made. A BAR2 of 16 GiB takes 17 without 1 GiB pages, anything else a few; `selftest` maps each
 /// device a score of times.
@@ -16,7 +17,7 @@ const FRAME_BYTES: usize = 4096;
 const WINDOW: Placement = Placement::Window { start: 0xFFFF_8000_0000_0000, length: 1 << 46 };
 
 /// The images' mapper.
-pub type DeviceMapper = PageTableMapper<OffsetPageTable<'static>, StaticFrames>;
+pub type DeviceMapper = PageTableMapper<MappedPageTable<'static, Identity>, StaticFrames>;
 
 #[repr(C, align(4096))]
 struct Pool(UnsafeCell<[[u8; FRAME_BYTES]; FRAMES]>);
@@ -43,6 +44,17 @@ unsafe impl FrameAllocator<Size4KiB> for StaticFrames {
     }
 }
 
+/// Where a page table is seen: where it is.
+#[derive(Debug)]
+pub struct Identity(());
+
+// SAFETY: every page table, of the boot code and of `POOL`, lies in the image, which is mapped one to one.
+unsafe impl PageTableFrameMapping for Identity {
+    fn frame_to_pointer(&self, frame: PhysFrame) -> *mut PageTable {
+        core::ptr::with_exposed_provenance_mut(frame.start_address().as_u64() as usize)
+    }
+}
+
 /// The mapper over the active page tables.
 ///
 /// # Safety
@@ -52,8 +64,8 @@ pub unsafe fn mapper() -> DeviceMapper {
     let root: *mut PageTable = core::ptr::with_exposed_provenance_mut(root.start_address().as_u64() as usize);
     // SAFETY: the boot page tables lie in the image, which they map one to one; nothing else refers to them.
     let root = unsafe { &mut *root };
-    // SAFETY: every page table, of the boot code and of `POOL`, lies in the image: virtual is physical plus 0.
-    let tables = unsafe { OffsetPageTable::new(root, VirtAddr::zero()) };
+    // SAFETY: every page table, of the boot code and of `POOL`, lies in the image, which is mapped one to one.
+    let tables = unsafe { MappedPageTable::new(root, Identity(())) };
     let options = PageTableOptions { placement: WINDOW, largest: PageSize::largest_supported(), no_execute: true };
     // SAFETY: these tables are the active ones of the only CPU that runs; nothing else is in the upper half; PAT is
     // as at reset; the boot code has set EFER.NXE; the largest page is one the CPU says it has.

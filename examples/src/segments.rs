@@ -1,11 +1,11 @@
 //! GDT and TSS: flat segments, and two stacks that an interrupt switches to.
 
 use core::cell::UnsafeCell;
-use spin::Once;
+use spin::{Mutex, MutexGuard};
 use x86_64::VirtAddr;
 use x86_64::instructions::segmentation::{CS, DS, ES, SS, Segment};
 use x86_64::instructions::tables::load_tss;
-use x86_64::structures::gdt::{Descriptor, GlobalDescriptorTable, SegmentSelector};
+use x86_64::structures::gdt::{Descriptor, GlobalDescriptorTable};
 use x86_64::structures::tss::TaskStateSegment;
 
 /// Index into the interrupt stack table of the stack for exceptions: usable even when the main stack overflowed.
@@ -27,40 +27,35 @@ impl Stack {
     }
 
     fn top(&self) -> VirtAddr {
-        VirtAddr::from_ptr(self.0.get()) + STACK_BYTES as u64
+        VirtAddr::new_truncate(self.0.get() as u64 + STACK_BYTES as u64)
     }
 }
 
 static EXCEPTIONS: Stack = Stack::new();
 static INTERRUPTS: Stack = Stack::new();
-static TSS: Once<TaskStateSegment> = Once::new();
-static GDT: Once<(GlobalDescriptorTable, [SegmentSelector; 3])> = Once::new();
+static TSS: Mutex<TaskStateSegment> = Mutex::new(TaskStateSegment::new());
+static GDT: Mutex<GlobalDescriptorTable> = Mutex::new(GlobalDescriptorTable::new());
 
 /// Loads the tables. To be called once, before the IDT is loaded.
 pub fn init() {
-    let tss = TSS.call_once(|| {
-        let mut tss = TaskStateSegment::new();
-        tss.interrupt_stack_table[usize::from(EXCEPTION_STACK)] = EXCEPTIONS.top();
-        tss.interrupt_stack_table[usize::from(INTERRUPT_STACK)] = INTERRUPTS.top();
-        tss
-    });
-    let (gdt, [code, data, task]) = GDT.call_once(|| {
-        let mut gdt = GlobalDescriptorTable::new();
-        let code = gdt.append(Descriptor::kernel_code_segment());
-        let data = gdt.append(Descriptor::kernel_data_segment());
-        let task = gdt.append(Descriptor::tss_segment(tss));
-        (gdt, [code, data, task])
-    });
+    // Locked for ever: the CPU uses them from now on.
+    let tss = MutexGuard::leak(TSS.lock());
+    tss.interrupt_stack_table[usize::from(EXCEPTION_STACK)] = EXCEPTIONS.top();
+    tss.interrupt_stack_table[usize::from(INTERRUPT_STACK)] = INTERRUPTS.top();
+    let gdt = MutexGuard::leak(GDT.lock());
+    let code = gdt.append(Descriptor::kernel_code_segment());
+    let data = gdt.append(Descriptor::kernel_data_segment());
+    let task = gdt.append(Descriptor::tss_segment(tss));
     gdt.load();
     // SAFETY: `code` is the 64-bit ring 0 code segment of the GDT just loaded, which is static.
-    unsafe { CS::set_reg(*code) };
+    unsafe { CS::set_reg(code) };
     // SAFETY: `data` is the data segment of the same table. Without this the first `iretq` would meet the boot
     // GDT's selector and fault.
-    unsafe { SS::set_reg(*data) };
+    unsafe { SS::set_reg(data) };
     // SAFETY: as above.
-    unsafe { DS::set_reg(*data) };
+    unsafe { DS::set_reg(data) };
     // SAFETY: as above.
-    unsafe { ES::set_reg(*data) };
+    unsafe { ES::set_reg(data) };
     // SAFETY: `task` describes the static TSS, whose stacks are static, and is loaded for the first time.
-    unsafe { load_tss(*task) };
+    unsafe { load_tss(task) };
 }

@@ -9,8 +9,10 @@ use ivshmem::mmio::Mapper;
 use ivshmem::notify::{Event, Wait};
 use x86_64::instructions::interrupts as cpu;
 
-/// Length of one measurement, in milliseconds.
-const MEASUREMENT_MS: u32 = 10;
+/// How long the timer is measured for, in milliseconds.
+const MEASUREMENT_MS: u32 = 50;
+/// Looks at the clocks at each end of the measurement.
+const LOOKS: u32 = 8;
 
 /// The local APIC, taking interrupts, with a timer of known rate.
 #[derive(Debug)]
@@ -58,22 +60,14 @@ impl Timer {
     /// Brings the local APIC up, installs the stubs, measures the timer and turns interrupts on.
     ///
     /// Takes about 50 ms. To be called once.
-    pub fn start(mapper: &mut impl Mapper, mut clock: Clock) -> Result<Self, TimerError> {
+    pub fn start(mapper: &mut impl Mapper, clock: Clock) -> Result<Self, TimerError> {
         // SAFETY: ring 0; this CPU is the only one that runs, and its local APIC's mode is never changed.
         let mut apic = unsafe { LocalApic::attach(mapper) }?;
         apic.enable(SPURIOUS)?;
         interrupts::install_stubs(&apic).map_err(TimerError::Install)?;
-        let mut measurements = [0; 5];
-        for ticks in &mut measurements {
-            apic.start_timer(TICK, u32::MAX)?;
-            let before = apic.timer_count();
-            clock.delay_ms(MEASUREMENT_MS);
-            *ticks = before.saturating_sub(apic.timer_count());
-        }
+        apic.start_timer(TICK, u32::MAX)?;
+        let per_ms = rate(&apic, clock);
         apic.stop_timer();
-        // The median: a delay of the host between two reads makes one measurement longer or shorter.
-        measurements.sort_unstable();
-        let per_ms = measurements[2] / MEASUREMENT_MS;
         if per_ms == 0 {
             return Err(TimerError::Stopped);
         }
@@ -102,6 +96,31 @@ impl Timer {
         let ticks = u32::try_from(ticks).map_err(|_| TimerError::Period { us })?;
         Ok(self.apic.start_timer(TICK, ticks)?)
     }
+}
+
+/// Ticks of the running timer in a millisecond, between two looks at both clocks that are some 50 ms apart.
+fn rate(apic: &LocalApic, mut clock: Clock) -> u32 {
+    let (start, first) = look(apic, clock);
+    clock.delay_ms(MEASUREMENT_MS);
+    let (end, last) = look(apic, clock);
+    let ms_ticks = u64::from(first.saturating_sub(last)).saturating_mul(clock.khz());
+    u32::try_from(ms_ticks / end.saturating_sub(start).max(1)).unwrap_or(0)
+}
+
+/// The time stamp counter and the timer's count at the same moment: of several looks, the one that took the shortest time, since
+/// the host may have halted this CPU in the midst of the others.
+fn look(apic: &LocalApic, clock: Clock) -> (u64, u32) {
+    let mut best = (0, 0);
+    let mut shortest = u64::MAX;
+    for _ in 0..LOOKS {
+        let before = clock.ticks();
+        let count = apic.timer_count();
+        let took = clock.ticks().saturating_sub(before);
+        if took < shortest {
+            (shortest, best) = (took, (before + took / 2, count));
+        }
+    }
+    best
 }
 
 /// How often the timer ticked, wrapping.
