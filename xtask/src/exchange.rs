@@ -91,7 +91,9 @@ impl Exchange {
         let (mut image, mut operator) = self.start(session, &link)?;
         let ready = image.event("ready ")?;
         let device = operator.event("device ")?;
-        let up = [image.event("up ")?, operator.event("up ")?];
+        // The operator first: it gives up by itself if the image is gone, the image waits for ever.
+        let met = operator.event("up ")?;
+        let up = [image.event("up ")?, met];
         if self.interactive {
             // Not earlier: what is typed before Linux has opened its console is lost.
             forward_terminal(&mut operator);
