@@ -62,7 +62,7 @@ pub unsafe fn start(name: &'static str, start_info: u64, run: Run) -> ! {
     }
 }
 
-/// Makes a binary an image: `image!(run)` with a [`Run`](crate::machine::Run).
+/// Makes a binary an image: `image!(run)` with a [`Run`].
 #[macro_export]
 macro_rules! image {
     ($run:expr) => {
