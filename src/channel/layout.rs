@@ -9,6 +9,27 @@ pub(super) struct Layout<'c> {
     channels: &'c [Channel],
 }
 
+/// Byte offsets of one channel, as one of its halves sees them.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place {
+    /// This end's line.
+    pub(super) ours: usize,
+    /// The peer's line.
+    pub(super) theirs: usize,
+    ring: usize,
+    stride: usize,
+    /// Index of the last slot: one less than a power of two.
+    last: usize,
+}
+
+impl Place {
+    /// The slot of the message at `position`: masked, and so inside the ring whatever the position.
+    #[inline]
+    pub(super) fn slot(self, position: u64) -> usize {
+        self.ring.saturating_add((position as usize & self.last).saturating_mul(self.stride))
+    }
+}
+
 impl<'c> Layout<'c> {
     pub(super) const fn new(channels: &'c [Channel]) -> Self {
         Self { channels }
@@ -45,6 +66,17 @@ impl<'c> Layout<'c> {
     pub(super) fn ring(self, channel: usize) -> usize {
         let from = self.channel(channel).map_or(End::First, Channel::from);
         self.section(from).saturating_add(self.ring_offset(from, channel))
+    }
+
+    /// Where `end`'s half of a channel finds things.
+    pub(super) fn place(self, end: End, channel: usize) -> Place {
+        Place {
+            ours: self.line(end, channel),
+            theirs: self.line(end.other(), channel),
+            ring: self.ring(channel),
+            stride: self.channel(channel).map_or(0, Channel::stride),
+            last: self.channel(channel).map_or(0, |channel| (channel.slots() as usize).saturating_sub(1)),
+        }
     }
 
     /// Where in `end`'s section the slots of its first channel at or after `channel` start.

@@ -3,6 +3,7 @@
 use super::board::{Closed, Session};
 use super::config::Channel;
 use super::error::{PeerViolation, RecvError};
+use super::layout::Place;
 use super::mailbox::Mailbox;
 use super::sender::stamp;
 use super::wire::{self, HEADER, Header, Key, Keyed};
@@ -39,10 +40,7 @@ pub struct Receiver<'a, M> {
     #[cfg_attr(not(feature = "defmt"), expect(dead_code))]
     channel: usize,
     config: Channel,
-    /// Offsets of this side's line, the peer's line and the ring.
-    ours: usize,
-    theirs: usize,
-    ring: usize,
+    place: Place,
     session: Option<Session>,
     /// The key of the ring's current generation; meaningful in a session.
     key: Key,
@@ -59,14 +57,11 @@ pub struct Receiver<'a, M> {
 
 impl<'a, M: Memory> Receiver<'a, M> {
     pub(super) fn new(mailbox: &'a Mailbox<'a, M>, channel: usize, config: Channel) -> Self {
-        let layout = mailbox.layout();
         Self {
             mailbox,
             channel,
             config,
-            ours: layout.line(mailbox.end, channel),
-            theirs: layout.line(mailbox.end.other(), channel),
-            ring: layout.ring(channel),
+            place: mailbox.layout().place(mailbox.end, channel),
             session: None,
             key: Key::from_bits(0),
             joined: false,
@@ -111,13 +106,13 @@ impl<'a, M: Memory> Receiver<'a, M> {
             return true;
         }
         let wish = Keyed { count: stamp(self.consumed), key: self.key };
-        self.memory().publish(self.ours.saturating_add(wire::WISH), wish.to_word());
+        self.memory().publish(self.place.ours.saturating_add(wire::WISH), wish.to_word());
         self.acknowledge();
         // SeqCst: the wish is visible before the last look. With the sender's fence between its stamp and its reading
         // of the wish, one of the two sees the other, and no wake-up is lost between them.
         fence(Ordering::SeqCst);
         if self.joined {
-            Header::from_word(self.memory().load(self.slot())).stamp == stamp(self.consumed)
+            Header::from_word(self.memory().load(self.place.slot(self.consumed))).stamp == stamp(self.consumed)
         } else {
             let offered = self.key_at(wire::RING);
             offered == self.key || offered.is_later_generation_of(self.key)
@@ -171,7 +166,7 @@ impl<'a, M: Memory> Receiver<'a, M> {
         if !self.joined && !self.look_for_ring()? {
             return self.nothing();
         }
-        let slot = self.slot();
+        let slot = self.place.slot(self.consumed);
         let word = self.memory().load(slot);
         let header = Header::from_word(word);
         let expected_stamp = stamp(self.consumed);
@@ -287,7 +282,7 @@ impl<'a, M: Memory> Receiver<'a, M> {
     }
 
     fn key_at(&self, word: usize) -> Key {
-        let word = self.memory().load(self.theirs.saturating_add(word));
+        let word = self.memory().load(self.place.theirs.saturating_add(word));
         // A word with anything above the key is no key: 0 never is one either.
         Key::from_bits(u32::try_from(word).unwrap_or(0))
     }
@@ -313,14 +308,8 @@ impl<'a, M: Memory> Receiver<'a, M> {
     /// Tells the sender how much is consumed, so that it can go on.
     fn acknowledge(&mut self) {
         let acknowledgement = Keyed { count: self.consumed as u32, key: self.key };
-        self.memory().publish(self.ours.saturating_add(wire::ACKNOWLEDGED), acknowledgement.to_word());
+        self.memory().publish(self.place.ours.saturating_add(wire::ACKNOWLEDGED), acknowledgement.to_word());
         self.acknowledged = self.consumed;
-    }
-
-    fn slot(&self) -> usize {
-        // Masked: `slots` is a power of two.
-        let index = self.consumed as usize & (self.config.slots() as usize).wrapping_sub(1);
-        self.ring.saturating_add(index.saturating_mul(self.config.stride()))
     }
 
     fn memory(&self) -> &M {

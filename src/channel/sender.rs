@@ -3,6 +3,7 @@
 use super::board::{Closed, Session};
 use super::config::{Channel, Kind};
 use super::error::{PeerViolation, SendError};
+use super::layout::Place;
 use super::mailbox::Mailbox;
 use super::notice::Notice;
 use super::wire::{self, HEADER, Header, Key, Keyed};
@@ -38,10 +39,7 @@ pub struct Sender<'a, M> {
     mailbox: &'a Mailbox<'a, M>,
     channel: usize,
     config: Channel,
-    /// Offsets of this side's line, the peer's line and the ring.
-    ours: usize,
-    theirs: usize,
-    ring: usize,
+    place: Place,
     session: Option<Session>,
     /// The key of the ring's current generation; meaningful in a session.
     key: Key,
@@ -60,14 +58,11 @@ pub struct Sender<'a, M> {
 
 impl<'a, M: Memory> Sender<'a, M> {
     pub(super) fn new(mailbox: &'a Mailbox<'a, M>, channel: usize, config: Channel) -> Self {
-        let layout = mailbox.layout();
         Self {
             mailbox,
             channel,
             config,
-            ours: layout.line(mailbox.end, channel),
-            theirs: layout.line(mailbox.end.other(), channel),
-            ring: layout.ring(channel),
+            place: mailbox.layout().place(mailbox.end, channel),
             session: None,
             key: Key::from_bits(0),
             produced: 0,
@@ -111,7 +106,7 @@ impl<'a, M: Memory> Sender<'a, M> {
                 return Err(SendError::Full);
             }
         }
-        let slot = self.slot(self.produced);
+        let slot = self.place.slot(self.produced);
         self.memory().copy_in(slot.saturating_add(HEADER), message);
         let stamp = stamp(self.produced);
         let Kind::Queuing = self.config.kind;
@@ -130,7 +125,7 @@ impl<'a, M: Memory> Sender<'a, M> {
         // SeqCst: the slots' stamps are visible before the wish is read. With the receiver's fence between its wish
         // and its last look, one of the two sees the other, and no wake-up is lost between them.
         fence(Ordering::SeqCst);
-        let wish = Keyed::from_word(self.memory().load(self.theirs.saturating_add(wire::WISH)));
+        let wish = Keyed::from_word(self.memory().load(self.place.theirs.saturating_add(wire::WISH)));
         let passed = (self.produced as u32).wrapping_sub(wish.count) < 1 << 31;
         if wish.key != self.key || !passed || self.produced == 0 || self.served == Some(wish.count) {
             return Notice::NONE;
@@ -211,15 +206,15 @@ impl<'a, M: Memory> Sender<'a, M> {
     /// Empties the ring and offers it under `key`.
     fn start_ring(&mut self, key: Key) {
         let memory = &self.mailbox.memory;
-        let ring = self.ours.saturating_add(wire::RING);
-        let after = self.ours.saturating_add(wire::RING_AFTER);
+        let ring = self.place.ours.saturating_add(wire::RING);
+        let after = self.place.ours.saturating_add(wire::RING_AFTER);
         memory.publish(ring, 0);
         memory.publish(after, 0);
         // Release: a receiver that sees a header cleared below, or payload of a later message, and then looks at
         // the ring's key does not find the old key any more.
         fence(Ordering::Release);
         for position in 0..u64::from(self.config.slots()) {
-            memory.store(self.slot(position), 0);
+            memory.store(self.place.slot(position), 0);
         }
         // Publish: whoever sees the key sees every header cleared.
         memory.publish(after, u64::from(key.bits()));
@@ -234,7 +229,7 @@ impl<'a, M: Memory> Sender<'a, M> {
 
     /// Reads the receiver's acknowledgement once and believes it only if it can be true.
     fn look_for_acknowledgement(&mut self) -> Result<(), SendError> {
-        let word = self.memory().load(self.theirs.saturating_add(wire::ACKNOWLEDGED));
+        let word = self.memory().load(self.place.theirs.saturating_add(wire::ACKNOWLEDGED));
         let Keyed { count: found, key } = Keyed::from_word(word);
         if key.is_later_generation_of(self.key) {
             let lost_at_most = self.count_lost();
@@ -257,12 +252,6 @@ impl<'a, M: Memory> Sender<'a, M> {
         }
         self.consumed = self.consumed.wrapping_add(newly);
         Ok(())
-    }
-
-    fn slot(&self, position: u64) -> usize {
-        // Masked: `slots` is a power of two.
-        let index = position as usize & (self.config.slots() as usize).wrapping_sub(1);
-        self.ring.saturating_add(index.saturating_mul(self.config.stride()))
     }
 
     fn memory(&self) -> &M {
