@@ -65,7 +65,7 @@ pub fn peer() -> Result<()> {
 /// Runs `cargo build` and gives the programs it made or found fresh.
 fn programs(build: &Tool) -> Result<Vec<PathBuf>> {
     let build = build.clone().arg("--message-format=json-render-diagnostics");
-    let output = build.command().stdin(Stdio::null()).stderr(Stdio::inherit()).output();
+    let output = build.child().stdin(Stdio::null()).stderr(Stdio::inherit()).output();
     let output = output.with_context(|| format!("cannot start {build}"))?;
     if !output.status.success() {
         bail!("{}: {build}", output.status);

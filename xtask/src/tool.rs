@@ -1,8 +1,10 @@
 //! A command line as data: it can be shown, compared in a test, and run.
 
 use anyhow::{Context, Result, bail};
+use rustix::process::{Signal, getpid, getppid, set_parent_process_death_signal};
 use std::ffi::OsString;
 use std::fmt;
+use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
@@ -13,11 +15,12 @@ pub struct Tool {
     args: Vec<OsString>,
     env: Vec<(&'static str, Option<OsString>)>,
     dir: Option<PathBuf>,
+    detached: bool,
 }
 
 impl Tool {
     pub fn new(program: impl Into<OsString>) -> Self {
-        Self { program: program.into(), args: Vec::new(), env: Vec::new(), dir: None }
+        Self { program: program.into(), args: Vec::new(), env: Vec::new(), dir: None, detached: false }
     }
 
     pub fn arg(mut self, arg: impl Into<OsString>) -> Self {
@@ -45,7 +48,22 @@ impl Tool {
         self
     }
 
-    /// For `std::process`, which starts it.
+    /// For what must not be cut off half-way, such as the installation of a package: it may outlive xtask.
+    pub fn detached(mut self) -> Self {
+        self.detached = true;
+        self
+    }
+
+    /// For `std::process`, which starts it; it ends with xtask, however xtask ends.
+    pub fn child(&self) -> Command {
+        let mut command = self.command();
+        if !self.detached {
+            tie(&mut command);
+        }
+        command
+    }
+
+    /// For `std::process`, tied to nothing.
     pub fn command(&self) -> Command {
         let mut command = Command::new(&self.program);
         command.args(&self.args);
@@ -63,7 +81,7 @@ impl Tool {
 
     /// Runs it to its end with the terminal as it is, but nothing to read.
     pub fn run(&self) -> Result<()> {
-        let status = self.command().stdin(Stdio::null()).status().with_context(|| format!("cannot start {self}"))?;
+        let status = self.child().stdin(Stdio::null()).status().with_context(|| format!("cannot start {self}"))?;
         if !status.success() {
             bail!("{status}: {self}");
         }
@@ -72,13 +90,28 @@ impl Tool {
 
     /// Runs it to its end and takes what it printed; on failure the error carries the end of both its streams.
     pub fn output(&self) -> Result<String> {
-        let output = self.command().stdin(Stdio::null()).output().with_context(|| format!("cannot start {self}"))?;
+        let output = self.child().stdin(Stdio::null()).output().with_context(|| format!("cannot start {self}"))?;
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         if !output.status.success() {
             let all = text + &String::from_utf8_lossy(&output.stderr);
             bail!("{}: {self}\n{}", output.status, last_lines(&all, 20));
         }
         Ok(text)
+    }
+}
+
+/// Has the kernel kill the child when the thread that starts it ends.
+fn tie(command: &mut Command) {
+    let parent = getpid();
+    let tie = move || {
+        set_parent_process_death_signal(Some(Signal::KILL))?;
+        // The parent may have gone before the line above: then no signal comes any more.
+        if getppid() == Some(parent) { Ok(()) } else { Err(std::io::ErrorKind::BrokenPipe.into()) }
+    };
+    // SAFETY: between fork and exec the closure makes only system calls, which are async-signal-safe, on values it owns;
+    // it allocates nothing (an ErrorKind becomes an error without).
+    unsafe {
+        command.pre_exec(tie);
     }
 }
 

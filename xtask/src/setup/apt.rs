@@ -24,7 +24,7 @@ pub fn install(packages: &[&str]) -> Result<()> {
     update()?;
     step(&format!("installing {list}"), || {
         let tool = Tool::new("apt-get").args(INSTALL).args(packages.iter().copied());
-        tool.env("DEBIAN_FRONTEND", "noninteractive").output()
+        tool.env("DEBIAN_FRONTEND", "noninteractive").detached().output()
     })?;
     Ok(())
 }

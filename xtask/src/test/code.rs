@@ -9,23 +9,24 @@ use std::process::Stdio;
 
 pub fn add(suite: &mut Suite) {
     suite.case("format: every file is as rustfmt writes it", |_| format().run());
-    for package in ["ivshmem", "ivshmem-server", "ivshmem-peer", "xtask"] {
-        suite.case(&format!("lint: {package} on the host"), move |_| {
-            clippy(cargo::active("clippy"), package, &["--all-targets"])
-        });
-    }
-    suite.case("lint: ivshmem with every feature", |_| clippy(cargo::active("clippy"), "ivshmem", &["--all-features"]));
-    suite.verdict("lint: ivshmem for the bare-metal target", |rig| {
+    suite.case("lint: driver, server, peer and xtask on the host", |_| {
+        clippy(cargo::active("clippy"), &["--all-targets"])
+    });
+    suite.case("lint: the driver with every feature", |_| {
+        clippy(cargo::active("clippy"), &["--package", "ivshmem", "--all-features"])
+    });
+    suite.verdict("lint: driver and images for the bare-metal target", |rig| {
         let toolchain = rig.toolchain()?;
         if !toolchain.has_clippy() {
             return Ok(Verdict::Skipped("Debian's Rust has no clippy".to_owned()));
         }
-        clippy(toolchain.cargo("clippy"), "ivshmem", &["--features", "defmt"])?;
-        clippy(toolchain.cargo("clippy"), "ivshmem-examples", &["--release"])?;
+        clippy(toolchain.cargo("clippy"), &["--package", "ivshmem"])?;
+        // With the images comes the driver with defmt.
+        clippy(toolchain.cargo("clippy"), &["--package", "ivshmem-examples", "--bins"])?;
         Ok(Verdict::Passed)
     });
     suite.case("lint: the images' logic on the host", |_| {
-        clippy(cargo::active("clippy"), "ivshmem-examples", &["--all-targets"])
+        clippy(cargo::active("clippy"), &["--package", "ivshmem-examples", "--all-targets"])
     });
     suite.verdict("host: unit, property, integration and documentation tests", |rig| {
         // Some drive QEMU's devices.
@@ -44,13 +45,13 @@ fn format() -> Tool {
         .dir(crate::workspace::root())
 }
 
-fn clippy(cargo: Tool, package: &str, further: &[&str]) -> Result<()> {
-    cargo.args(["--quiet", "--package", package]).args(further.iter().copied()).args(["--", "-D", "warnings"]).run()
+fn clippy(cargo: Tool, what: &[&str]) -> Result<()> {
+    cargo.arg("--quiet").args(what.iter().copied()).args(["--", "-D", "warnings"]).run()
 }
 
 /// Runs `cargo test`, shows what it prints, and counts.
 fn tests(tool: &Tool) -> Result<Verdict> {
-    let mut command = tool.command();
+    let mut command = tool.child();
     let mut child =
         command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().with_context(|| format!("cannot start {tool}"))?;
     let output = child.stdout.take().context("cargo has no standard output")?;

@@ -4,10 +4,7 @@ use super::log::{Decode, Echo, Log, PATIENCE, Text};
 use crate::tool::Tool;
 use anyhow::{Context, Result, bail};
 use rustix::io::{FdFlags, fcntl_setfd};
-use rustix::process::{
-    Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, getpid, getppid, pidfd_open, pidfd_send_signal,
-    set_parent_process_death_signal, waitid,
-};
+use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, getpid, pidfd_open, pidfd_send_signal, waitid};
 use std::fmt;
 use std::fs::File;
 use std::io::Write;
@@ -87,7 +84,7 @@ impl Process {
         if rustix::thread::gettid() != getpid() {
             bail!("{} was started from a thread that may end before xtask", launch.name);
         }
-        let mut command = launch.tool.command();
+        let mut command = launch.tool.child();
         command.stdin(match launch.input {
             Input::Nothing => Stdio::null(),
             Input::Piped => Stdio::piped(),
@@ -96,22 +93,12 @@ impl Process {
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let shown =
             launch.inherit.iter().fold(launch.tool.to_string(), |line, (_, redirect)| format!("{line} {redirect}"));
-        let (parent, kept): (Pid, Vec<OwnedFd>) = (getpid(), launch.inherit.into_iter().map(|(fd, _)| fd).collect());
-        let tie = move || {
-            set_parent_process_death_signal(Some(Signal::KILL))?;
-            // The parent may have gone before the line above: then no signal comes any more.
-            if getppid() != Some(parent) {
-                return Err(std::io::ErrorKind::BrokenPipe.into());
-            }
-            for fd in &kept {
-                fcntl_setfd(fd, FdFlags::empty())?;
-            }
-            Ok(())
-        };
-        // SAFETY: between fork and exec the closure makes only system calls, which are async-signal-safe, on values it owns;
-        // it allocates nothing (an ErrorKind is turned into an error without).
+        let kept: Vec<OwnedFd> = launch.inherit.into_iter().map(|(fd, _)| fd).collect();
+        let keep = move || kept.iter().try_for_each(|fd| Ok(fcntl_setfd(fd, FdFlags::empty())?));
+        // SAFETY: between fork and exec the closure makes only system calls, which are async-signal-safe, on descriptors it
+        // owns; it allocates nothing.
         unsafe {
-            command.pre_exec(tie);
+            command.pre_exec(keep);
         }
         let mut child = command.spawn().with_context(|| format!("cannot start {shown}"))?;
         // The command holds our copies of the child's ends; with them open its logs would never end.
