@@ -17,7 +17,7 @@ use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 
 #[derive(Parser, Debug)]
-#[command(name = "cargo xtask", about = "Build, run and test ivshmem between a real-time image and a Linux VM")]
+#[command(bin_name = "cargo xtask", about = "Build, run and test ivshmem between a real-time image and a Linux VM")]
 struct Cli {
     #[command(subcommand)]
     command: Command,

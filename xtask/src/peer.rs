@@ -6,6 +6,7 @@ use std::ffi::OsString;
 
 /// Build ivshmem-peer and run it with the arguments that follow
 #[derive(clap::Args, Debug)]
+#[command(disable_help_flag = true)]
 pub struct Peer {
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     arguments: Vec<OsString>,
