@@ -4,6 +4,7 @@ mod code;
 mod doorbells;
 mod exchanges;
 mod images;
+mod probe;
 mod restarts;
 mod rig;
 mod suite;
@@ -32,6 +33,7 @@ impl Test {
         let mut suite = Suite::default();
         code::add(&mut suite);
         images::add(&mut suite);
+        probe::add(&mut suite);
         exchanges::add(&mut suite);
         restarts::add(&mut suite);
         doorbells::add(&mut suite);
