@@ -17,7 +17,7 @@ pub fn active(verb: &str) -> Tool {
 
 /// Builds a program of this workspace and replaces this process by it, so that signals and the terminal are its own.
 pub fn become_program(name: &str, arguments: Vec<OsString>) -> Result<()> {
-    active("build").args(["--quiet", "--release", "--package", name]).run()?;
+    active("build").args(["--release", "--package", name]).run()?;
     let tool = Tool::new(workspace::target().join("release").join(name)).args(arguments);
     Err(tool.command().exec()).with_context(|| format!("cannot run {tool}"))
 }

@@ -70,9 +70,11 @@ impl Qemu {
         };
         let mut text = String::new();
         for mode in modes {
-            text += &self.exchange(*mode, linux.as_ref(), accelerator)?.text()?;
+            // What worked is told even if the next mode fails.
+            let report = self.exchange(*mode, linux.as_ref(), accelerator).inspect_err(|_| println!("{text}"))?;
+            text += &format!("\n{}", report.text()?);
         }
-        println!("\n{text}");
+        println!("{text}");
         Ok(())
     }
 
