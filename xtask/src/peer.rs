@@ -8,7 +8,7 @@ use std::ffi::OsString;
 #[derive(clap::Args, Debug)]
 #[command(disable_help_flag = true)]
 pub struct Peer {
-    /// What ivshmem-peer takes; `cargo xtask peer -- --help` says what that is
+    /// What ivshmem-peer takes; `--help` says what that is
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     arguments: Vec<OsString>,
 }

@@ -8,7 +8,7 @@ use std::ffi::OsString;
 #[derive(clap::Args, Debug)]
 #[command(disable_help_flag = true)]
 pub struct Server {
-    /// What ivshmem-server takes; `cargo xtask server -- --help` says what that is
+    /// What ivshmem-server takes; `--help` says what that is
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     arguments: Vec<OsString>,
 }
