@@ -66,8 +66,9 @@ impl Station {
     /// Reads the options `mode=polled|interrupt` and `device=<selector>`, opens the device and says `ready`.
     ///
     /// Configuration space is reached through the ports, which the PCs that boot these images have, and which take a
-    /// tenth of the code of finding and using ECAM; `probe` shows that. Without a mode it is `interrupt` on a doorbell device and `polled` on a plain one. The device's memory comes apart
-    /// from the rest, for a mailbox to own. To be called once.
+    /// tenth of the code of finding and using ECAM; `probe` shows that. Without a mode it is `interrupt` on a doorbell
+    /// device and `polled` on a plain one. The device's memory comes apart from the rest, for a mailbox to own. To be
+    /// called once.
     pub fn open(machine: &mut Machine) -> Result<(Self, SharedMemory), Failed> {
         say!("{}: begin {}", machine.name, machine.command_line);
         let (mode, selector) = options(machine.command_line).map_err(|error| machine.failed(&error))?;
