@@ -10,6 +10,9 @@ use std::fs;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
+/// This program, even if a build has put another one in its place meanwhile: a child is what it is a copy of until it runs it.
+const OURSELVES: &str = "/proc/self/exe";
+
 pub fn add(suite: &mut Suite) {
     for (signal, name) in [(Signal::INT, "interrupted"), (Signal::TERM, "terminated"), (Signal::KILL, "killed")] {
         suite.verdict(&format!("xtask: a run that is {name} leaves no process, socket or memory behind"), move |rig| {
@@ -30,7 +33,7 @@ pub fn add(suite: &mut Suite) {
 
 /// `cargo xtask qemu` in its own temporary directory.
 fn run(room: &Path, logs: &Path, arguments: &[&str]) -> Result<Process> {
-    let tool = Tool::new(std::env::current_exe()?).args(["qemu", "--peer", "host"]).args(arguments.iter().copied());
+    let tool = Tool::new(OURSELVES).args(["qemu", "--peer", "host"]).args(arguments.iter().copied());
     Process::start(Launch::new("run", tool.env("TMPDIR", room)), logs)
 }
 
