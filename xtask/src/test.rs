@@ -1,7 +1,7 @@
 //! `cargo xtask test`: everything there is to check, in one summary.
 
 mod code;
-mod doorbells;
+mod echo;
 mod exchanges;
 mod images;
 mod probe;
@@ -36,7 +36,7 @@ impl Test {
         probe::add(&mut suite);
         exchanges::add(&mut suite);
         restarts::add(&mut suite);
-        doorbells::add(&mut suite);
+        echo::add(&mut suite);
         supervision::add(&mut suite);
         suite.select(self.filter.as_deref())?;
         if self.list {
