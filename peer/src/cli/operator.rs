@@ -72,6 +72,10 @@ fn typed_by_itself(engine: &mut Engine<'_>, commands: u64, quit: bool) -> Result
         engine.say_progress(number, commands);
         match engine.execute(&command)? {
             Answer::Response { text, session } => {
+                // Every kind of command once, for whoever watches.
+                if number < script::MIX {
+                    engine.show(&command, &text)?;
+                }
                 if let Err(expected) = script.check(number, session, &text) {
                     engine.wrong(&command, &expected, &text)?;
                 }

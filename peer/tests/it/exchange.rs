@@ -64,7 +64,10 @@ fn operator_over_a_file_gets_every_response_right_by_polling() {
     assert_eq!(lines[0], format!("operator: device {path} backend=file kind=plain id=- size=65536"));
     let session = lines[1].strip_prefix("operator: up session=").unwrap().strip_suffix(" peer=-").unwrap();
     assert_eq!(session.len(), 16, "{session}");
-    assert_eq!(lines.len(), 3);
+    // One of each kind of command is shown, for whoever watches.
+    assert_eq!(lines[2], "operator: exchanged command=\"ping 0\" response=\"pong 0\"");
+    assert_eq!(lines[6], "operator: exchanged command=\"launch-4\" response=\"error unknown command: launch-4\"");
+    assert_eq!(lines.len(), 3 + 7);
 }
 
 #[test]

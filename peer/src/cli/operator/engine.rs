@@ -156,6 +156,12 @@ impl<'a> Engine<'a> {
         Ok(Some(session))
     }
 
+    /// Shows a command that was typed by itself, and its response.
+    pub(super) fn show(&mut self, command: &Command, response: &[u8]) -> Result<(), Failure> {
+        let (command, response) = (mailbox::printable(&command.text), mailbox::printable(response));
+        self.screen.say(&format!("operator: exchanged command=\"{command}\" response=\"{response}\""), false)
+    }
+
     /// Counts a wrong response and shows it.
     pub(super) fn wrong(&mut self, command: &Command, expected: &str, response: &[u8]) -> Result<(), Failure> {
         self.wrong += 1;

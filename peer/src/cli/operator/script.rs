@@ -26,7 +26,7 @@ impl Command {
 }
 
 /// How many commands until the mix begins anew.
-const MIX: u64 = 7;
+pub(super) const MIX: u64 = 7;
 /// Speeds that the real-time side takes, in rpm, are at most this either way.
 const MAX_SPEED: i64 = 3000;
 
