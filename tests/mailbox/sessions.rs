@@ -1,25 +1,8 @@
 //! What a session is worth once it has ended: nothing of it comes back, and nothing that was sent in it is forgotten.
 
-use ivshmem::channel::wire;
-use ivshmem::channel::*;
-use ivshmem::fake::memory::loop_back;
-use ivshmem::memory::{Memory, SharedMemory};
-
-const CHANNELS: [Channel; 2] = [Channel::queuing(End::Second, 8, 100), Channel::queuing(End::First, 8, 100)];
-
-fn pair() -> (Mailbox<'static, SharedMemory>, Mailbox<'static, SharedMemory>, SharedMemory) {
-    let (first, second) = loop_back(1 << 16).unwrap();
-    let spy = second.window(0, second.len()).unwrap();
-    (Mailbox::new(first, End::First, &CHANNELS).unwrap(), Mailbox::new(second, End::Second, &CHANNELS).unwrap(), spy)
-}
-
-fn connect<A: Memory, B: Memory>(first: &mut Link<'_, A>, second: &mut Link<'_, B>) {
-    for _ in 0..3 {
-        first.poll(0);
-        second.poll(0);
-    }
-    assert!(first.poll(0).is_up() && second.poll(0).is_up());
-}
+use super::{CHANNELS, connect, pair};
+use ivshmem::channel::{wire, *};
+use ivshmem::memory::Memory;
 
 #[test]
 fn what_a_closed_peer_left_is_not_received_again_after_a_new_attach() {
