@@ -21,6 +21,7 @@
 
 mod board;
 mod config;
+mod digest;
 mod error;
 mod layout;
 mod link;
@@ -32,8 +33,10 @@ mod snapshot;
 #[cfg(test)]
 mod tests;
 pub mod wire;
+mod wish;
 
-pub use config::{COMMAND_RESPONSE, Channel, ConfigError, End, Kind, MAX_CHANNELS, digest};
+pub use config::{COMMAND_RESPONSE, Channel, ConfigError, End, Kind, MAX_CHANNELS};
+pub use digest::digest;
 pub use error::{PeerViolation, RecvError, SendError};
 pub use link::{Link, LinkState, LinkStats};
 pub use mailbox::{Attach, Channels, Mailbox, MailboxError, TakeError};

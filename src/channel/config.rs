@@ -1,7 +1,9 @@
-//! What both ends know before they meet: the channels, and the digest by which they compare that knowledge.
+//! What both ends know before they meet: the channels.
 
-use super::wire::{HEADER, SLOT_ALIGN, VERSION};
-use core::fmt;
+use super::wire::{HEADER, SAMPLES, SLOT_ALIGN, kind};
+
+mod error;
+pub use error::ConfigError;
 
 /// Which of the mailbox's two ends. Configuration says; nothing in shared memory does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -30,6 +32,42 @@ impl End {
 pub enum Kind {
     /// ARINC 653 queuing port: a bounded FIFO that refuses when full and loses nothing.
     Queuing,
+    /// ARINC 653 sampling port: the latest whole value and its age.
+    Sampling,
+    /// Requests, and cancellations of them: a queue whose messages begin with a head of 16 bytes.
+    Request,
+    /// Responses to the requests of another channel: likewise.
+    Response,
+}
+
+impl Kind {
+    /// The byte by which the digest tells kinds apart.
+    pub(super) const fn code(self) -> u8 {
+        match self {
+            Self::Queuing => 1,
+            Self::Sampling => 2,
+            Self::Request => 3,
+            Self::Response => 4,
+        }
+    }
+
+    /// Whether a slot header's kind byte may stand in a channel of this kind.
+    #[inline]
+    pub(super) const fn carries(self, byte: u8) -> bool {
+        match self {
+            Self::Queuing | Self::Sampling => byte == kind::MESSAGE,
+            Self::Request => byte == kind::REQUEST || byte == kind::CANCEL,
+            Self::Response => byte == kind::RESPONSE,
+        }
+    }
+
+    /// Bytes at the start of each message that the protocol needs for itself.
+    const fn head(self) -> u16 {
+        match self {
+            Self::Queuing | Self::Sampling => 0,
+            Self::Request | Self::Response => kind::HEAD,
+        }
+    }
 }
 
 /// The most channels in one mailbox.
@@ -44,6 +82,8 @@ pub struct Channel {
     pub(super) slots: u32,
     pub(super) max_len: u16,
     pub(super) vector: u16,
+    pub(super) priority: u8,
+    pub(super) data_id: Option<u32>,
 }
 
 /// A ready configuration for an operator and a machine, 64 messages of at most 248 bytes each way.
@@ -56,12 +96,49 @@ impl Channel {
     /// A queuing channel sent by `from`: `slots` messages, a power of two from 4 to 32768, of at most `max_len`
     /// bytes, 1 to 65535. A slot takes 8 bytes more than the payload, rounded up to 64: 56, 120, 248 and 1016 fit well.
     pub const fn queuing(from: End, slots: u32, max_len: u16) -> Self {
-        Self { kind: Kind::Queuing, from, slots, max_len, vector: 0 }
+        Self::new(Kind::Queuing, from, slots, max_len)
+    }
+
+    /// A sampling channel written by `from`: values of at most `max_len` bytes, 1 to 65535, of which the latest counts.
+    pub const fn sampling(from: End, max_len: u16) -> Self {
+        Self::new(Kind::Sampling, from, SAMPLES, max_len)
+    }
+
+    /// A channel of requests made by `from`: as [`queuing`](Self::queuing), but 16 bytes of `max_len` (16 to 65535) are
+    /// the head that each request has. 40 bytes of arguments, so a `max_len` of 56, fit one line.
+    pub const fn request(from: End, slots: u32, max_len: u16) -> Self {
+        Self::new(Kind::Request, from, slots, max_len)
+    }
+
+    /// The channel of the responses that `from` gives: as [`request`](Self::request).
+    pub const fn response(from: End, slots: u32, max_len: u16) -> Self {
+        Self::new(Kind::Response, from, slots, max_len)
+    }
+
+    const fn new(kind: Kind, from: End, slots: u32, max_len: u16) -> Self {
+        Self { kind, from, slots, max_len, vector: 0, priority: 0, data_id: None }
     }
 
     /// The receiver's MSI-X vector that the sender rings, 0 to 255; 0 unless set. Not part of the digest: a doorbell is a hint.
     pub const fn vector(self, vector: u16) -> Self {
         Self { vector, ..self }
+    }
+
+    /// How urgently this end serves the channel, 0 first; 0 unless set. Not part of the digest: each end decides for itself.
+    pub const fn priority(self, priority: u8) -> Self {
+        Self { priority, ..self }
+    }
+
+    /// Every message carries a head of 24 bytes, counted in `max_len`, that protects it against accidents on its way;
+    /// `data_id` names the channel's data, and two channels that might be confused have different ones.
+    /// Both ends take the protected halves (feature `protection`).
+    pub const fn protected(self, data_id: u32) -> Self {
+        Self { data_id: Some(data_id), ..self }
+    }
+
+    /// What the channel does with messages.
+    pub const fn kind(&self) -> Kind {
+        self.kind
     }
 
     /// The sending end.
@@ -89,13 +166,23 @@ impl Channel {
         self.stride().saturating_mul(self.slots as usize)
     }
 
+    /// The least `max_len`: what the protocol needs for itself, or else one byte.
+    const fn least_len(&self) -> u16 {
+        let protection = if self.data_id.is_some() { kind::PROTECTION } else { 0 };
+        match self.kind.head().saturating_add(protection) {
+            0 => 1,
+            heads => heads,
+        }
+    }
+
     const fn check(&self, index: usize) -> Result<(), ConfigError> {
         let Self { slots, max_len, vector, .. } = *self;
         if !slots.is_power_of_two() || slots < 4 || slots > 32768 {
             return Err(ConfigError::Slots { channel: index, slots });
         }
-        if max_len == 0 {
-            return Err(ConfigError::MaxLen { channel: index, max_len });
+        let least = self.least_len();
+        if max_len < least {
+            return Err(ConfigError::MaxLen { channel: index, max_len, least });
         }
         if vector > 255 {
             return Err(ConfigError::Vector { channel: index, vector });
@@ -104,54 +191,6 @@ impl Channel {
     }
 }
 
-/// A configuration that no mailbox can have. `channel` counts from 0.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-#[non_exhaustive]
-pub enum ConfigError {
-    /// No channel, or more than [`MAX_CHANNELS`].
-    Count {
-        /// How many.
-        channels: usize,
-    },
-    /// Slots that are not a power of two from 4 to 32768.
-    Slots {
-        /// Which channel.
-        channel: usize,
-        /// How many slots.
-        slots: u32,
-    },
-    /// Messages of no byte.
-    MaxLen {
-        /// Which channel.
-        channel: usize,
-        /// Bytes.
-        max_len: u16,
-    },
-    /// A vector above 255, which QEMU cannot ring.
-    Vector {
-        /// Which channel.
-        channel: usize,
-        /// The vector.
-        vector: u16,
-    },
-}
-
-impl fmt::Display for ConfigError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Count { channels } => write!(f, "a mailbox has 1 to {MAX_CHANNELS} channels, not {channels}"),
-            Self::Slots { channel, slots } => {
-                write!(f, "channel {channel} has {slots} slots, which is not a power of two from 4 to 32768")
-            }
-            Self::MaxLen { channel, max_len } => write!(f, "channel {channel} has messages of {max_len} bytes"),
-            Self::Vector { channel, vector } => write!(f, "channel {channel} has vector {vector}, which is above 255"),
-        }
-    }
-}
-
-impl core::error::Error for ConfigError {}
-
 pub(super) fn check(channels: &[Channel]) -> Result<(), ConfigError> {
     if channels.is_empty() || channels.len() > MAX_CHANNELS {
         return Err(ConfigError::Count { channels: channels.len() });
@@ -159,61 +198,9 @@ pub(super) fn check(channels: &[Channel]) -> Result<(), ConfigError> {
     channels.iter().enumerate().try_for_each(|(index, channel)| channel.check(index))
 }
 
-/// The digest by which two ends compare their configurations: FNV-1a, 64 bits.
-///
-/// Over the version (8 bytes) and the number of channels (8 bytes), then for each channel kind (1 byte, 1 for queuing),
-/// sender (1 byte, 0 for First), max_len (2 bytes), slots (4 bytes); all little-endian.
-pub fn digest(channels: &[Channel]) -> u64 {
-    let mut hash = fnv1a(FNV_OFFSET, &VERSION.to_le_bytes());
-    hash = fnv1a(hash, &(channels.len() as u64).to_le_bytes());
-    for channel in channels {
-        let kind = match channel.kind {
-            Kind::Queuing => 1,
-        };
-        let from = match channel.from {
-            End::First => 0,
-            End::Second => 1,
-        };
-        hash = fnv1a(hash, &[kind, from]);
-        hash = fnv1a(hash, &channel.max_len.to_le_bytes());
-        hash = fnv1a(hash, &channel.slots.to_le_bytes());
-    }
-    hash
-}
-
-const FNV_OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
-const FNV_PRIME: u64 = 0x0100_0000_01b3;
-
-fn fnv1a(hash: u64, bytes: &[u8]) -> u64 {
-    bytes.iter().fold(hash, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(FNV_PRIME))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_hash_is_fnv_1a() {
-        // The algorithm's published vectors.
-        assert_eq!(fnv1a(FNV_OFFSET, b""), 0xcbf2_9ce4_8422_2325);
-        assert_eq!(fnv1a(FNV_OFFSET, b"a"), 0xaf63_dc4c_8601_ec8c);
-        assert_eq!(fnv1a(FNV_OFFSET, b"foobar"), 0x8594_4171_f739_67e8);
-    }
-
-    #[test]
-    fn the_digest_tells_kind_direction_size_and_depth_apart_but_not_vectors() {
-        let base = Channel::queuing(End::First, 64, 248);
-        let of = |channel: Channel| digest(&[channel]);
-        assert_eq!(of(base), of(base.vector(3)));
-        for other in [
-            Channel::queuing(End::Second, 64, 248),
-            Channel::queuing(End::First, 32, 248),
-            Channel::queuing(End::First, 64, 247),
-        ] {
-            assert_ne!(of(base), of(other));
-        }
-        assert_ne!(of(base), digest(&[base, base]));
-    }
 
     #[test]
     fn impossible_configurations_are_refused_with_their_value() {
@@ -223,7 +210,10 @@ mod tests {
             let channels = [COMMAND_RESPONSE[0], Channel::queuing(End::First, slots, 8)];
             assert_eq!(check(&channels), Err(ConfigError::Slots { channel: 1, slots }));
         }
-        assert_eq!(check(&[Channel::queuing(End::First, 4, 0)]), Err(ConfigError::MaxLen { channel: 0, max_len: 0 }));
+        assert_eq!(
+            check(&[Channel::queuing(End::First, 4, 0)]),
+            Err(ConfigError::MaxLen { channel: 0, max_len: 0, least: 1 })
+        );
         let far = Channel::queuing(End::First, 4, 8).vector(256);
         assert_eq!(check(&[far]), Err(ConfigError::Vector { channel: 0, vector: 256 }));
         assert_eq!(check(&COMMAND_RESPONSE), Ok(()));

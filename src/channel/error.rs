@@ -21,6 +21,13 @@ pub enum PeerViolation {
         /// Bytes.
         max: u16,
     },
+    /// A message shorter than the head that every message of the channel begins with.
+    Short {
+        /// Bytes.
+        found: u16,
+        /// Bytes.
+        least: u16,
+    },
     /// A message of a kind that this channel does not carry.
     Kind {
         /// The kind.
@@ -34,6 +41,13 @@ pub enum PeerViolation {
         before: u32,
         /// Low half of the number sent.
         sent: u32,
+    },
+    /// A sampling channel's counts gone back, or a sample announced before it was begun.
+    Sample {
+        /// The number found.
+        found: u32,
+        /// The least that it can be.
+        least: u32,
     },
     /// A link line with a state that does not exist.
     State {
@@ -69,10 +83,12 @@ impl fmt::Display for PeerViolation {
                 )
             }
             Self::Length { found, max } => write!(f, "message of {found} bytes in a channel of at most {max}"),
-            Self::Kind { found } => write!(f, "message of kind {found} in a queuing channel"),
+            Self::Short { found, least } => write!(f, "message of {found} bytes in a channel of at least {least}"),
+            Self::Kind { found } => write!(f, "message of kind {found}, which the channel does not carry"),
             Self::Acknowledged { found, before, sent } => {
                 write!(f, "{found} messages acknowledged, after {before}, of {sent} sent")
             }
+            Self::Sample { found, least } => write!(f, "sample {found} where {least} or later was due"),
             Self::State { found } => write!(f, "link state {found:#x}"),
             Self::Identity { found } => write!(f, "identity word {found:#x}"),
             Self::Epoch { found } => write!(f, "epoch {found:#x}"),
@@ -144,7 +160,7 @@ pub enum RecvError {
     NotUp,
     /// The next message does not fit; it stays.
     BufferTooSmall {
-        /// Bytes of the message.
+        /// Bytes of the message, without its channel's heads.
         need: u16,
         /// Bytes of the buffer.
         have: usize,

@@ -1,7 +1,8 @@
 //! The handshake: is the peer there, is it the same as before, do we agree?
 
 use super::board::Closed;
-use super::config::{self, End};
+use super::config::End;
+use super::digest::digest;
 use super::error::PeerViolation;
 use super::mailbox::{Attach, Mailbox};
 use super::wire::{self, Key, link};
@@ -56,7 +57,7 @@ impl<'a, M: Memory> Link<'a, M> {
             mailbox,
             ours: layout.section(mailbox.end),
             theirs: layout.section(mailbox.end.other()),
-            digest: config::digest(mailbox.channels),
+            digest: digest(mailbox.channels),
             attach,
             epoch,
             seen: 0,

@@ -1,7 +1,8 @@
 //! A mailbox: one end's private state over one window of shared memory.
 
 use super::board::{Board, Closed};
-use super::config::{self, Channel, ConfigError, End};
+use super::config::{self, Channel, ConfigError, End, Kind};
+use super::digest::digest;
 use super::layout::Layout;
 use super::link::Link;
 use super::receiver::Receiver;
@@ -131,7 +132,7 @@ impl<'c, M: Memory> Mailbox<'c, M> {
         }
         memory.publish(at(link::MAGIC), wire::MAGIC);
         memory.publish(at(link::VERSION), wire::VERSION);
-        memory.publish(at(link::DIGEST), config::digest(channels));
+        memory.publish(at(link::DIGEST), digest(channels));
         memory.publish(at(link::IDENTITY), wire::identity(attach.id));
         memory.publish(at(link::WANTS), attach.wants_doorbells);
         memory.publish(at(link::STATE), wire::ATTACHED);
@@ -155,7 +156,7 @@ impl<'c, M: Memory> Mailbox<'c, M> {
 /// Hands out each channel's half, once.
 #[derive(Debug)]
 pub struct Channels<'a, M> {
-    mailbox: &'a Mailbox<'a, M>,
+    pub(super) mailbox: &'a Mailbox<'a, M>,
     taken: u64,
 }
 
@@ -176,6 +177,15 @@ pub enum TakeError {
         /// The one asked for.
         channel: usize,
     },
+    /// The channel is of another kind than the half asked for, or is (is not) protected.
+    WrongKind {
+        /// The one asked for.
+        channel: usize,
+        /// What the channel is.
+        kind: Kind,
+        /// Whether the channel is protected.
+        protected: bool,
+    },
     /// This end receives where a sender was asked for, or sends where a receiver was.
     WrongDirection {
         /// The one asked for.
@@ -192,6 +202,10 @@ impl fmt::Display for TakeError {
                 write!(f, "there is no channel {channel}: the mailbox has {channels}, counted from 0")
             }
             Self::Taken { channel } => write!(f, "this end's half of channel {channel} is taken already"),
+            Self::WrongKind { channel, kind, protected } => {
+                let protected = if *protected { "protected " } else { "" };
+                write!(f, "channel {channel} is a {protected}{kind:?} channel, which has no such half")
+            }
             Self::WrongDirection { channel, from } => write!(f, "channel {channel} is sent by the {from:?} end"),
         }
     }
@@ -200,21 +214,32 @@ impl fmt::Display for TakeError {
 impl core::error::Error for TakeError {}
 
 impl<'a, M: Memory> Channels<'a, M> {
-    /// The sending half of a channel that this end sends.
+    /// The sending half of a queuing channel that this end sends.
     pub fn sender(&mut self, channel: usize) -> Result<Sender<'a, M>, TakeError> {
-        let config = self.take(channel, self.mailbox.end)?;
+        let config = self.take(channel, self.mailbox.end, Kind::Queuing, false)?;
         Ok(Sender::new(self.mailbox, channel, config))
     }
 
-    /// The receiving half of a channel that the other end sends.
+    /// The receiving half of a queuing channel that the other end sends.
     pub fn receiver(&mut self, channel: usize) -> Result<Receiver<'a, M>, TakeError> {
-        let config = self.take(channel, self.mailbox.end.other())?;
+        let config = self.take(channel, self.mailbox.end.other(), Kind::Queuing, false)?;
         Ok(Receiver::new(self.mailbox, channel, config))
     }
 
-    fn take(&mut self, channel: usize, from: End) -> Result<Channel, TakeError> {
+    /// Takes this end's half of a channel, if it is what the caller is about to make of it.
+    pub(super) fn take(
+        &mut self,
+        channel: usize,
+        from: End,
+        kind: Kind,
+        protected: bool,
+    ) -> Result<Channel, TakeError> {
         let channels = self.mailbox.channels;
         let config = *channels.get(channel).ok_or(TakeError::NoSuchChannel { channel, channels: channels.len() })?;
+        if config.kind != kind || config.data_id.is_some() != protected {
+            let protected = config.data_id.is_some();
+            return Err(TakeError::WrongKind { channel, kind: config.kind, protected });
+        }
         if config.from() != from {
             return Err(TakeError::WrongDirection { channel, from: config.from() });
         }

@@ -7,6 +7,7 @@ use super::layout::Place;
 use super::mailbox::Mailbox;
 use super::sender::stamp;
 use super::wire::{self, HEADER, Header, Key, Keyed};
+use super::wish::Wish;
 use crate::log::log;
 use crate::memory::Memory;
 use crate::notify::Wait;
@@ -30,6 +31,15 @@ pub struct ReceiverStats {
     pub resyncs: u32,
     /// Violations latched.
     pub violations: u32,
+}
+
+/// A message whose head and body were received apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Parts {
+    /// One of [`wire::kind`]'s, and one that the channel carries.
+    pub(super) kind: u8,
+    /// Bytes of the body.
+    pub(super) len: usize,
 }
 
 /// Receives on one channel: the only one that does, by type.
@@ -105,12 +115,8 @@ impl<'a, M: Memory> Receiver<'a, M> {
         if self.session.is_none() || self.session != self.mailbox.board.session() || self.violation.is_some() {
             return true;
         }
-        let wish = Keyed { count: stamp(self.consumed), key: self.key };
-        self.memory().publish(self.place.ours.saturating_add(wire::WISH), wish.to_word());
         self.acknowledge();
-        // SeqCst: the wish is visible before the last look. With the sender's fence between its stamp and its reading
-        // of the wish, one of the two sees the other, and no wake-up is lost between them.
-        fence(Ordering::SeqCst);
+        Wish::make(self.mailbox, self.place, stamp(self.consumed), self.key);
         if self.joined {
             Header::from_word(self.memory().load(self.place.slot(self.consumed))).stamp == stamp(self.consumed)
         } else {
@@ -161,7 +167,13 @@ impl<'a, M: Memory> Receiver<'a, M> {
         Ok(taken)
     }
 
+    #[inline]
     fn try_take(&mut self, buffer: &mut [u8]) -> Result<Option<usize>, RecvError> {
+        Ok(self.try_take_parts(&mut [], buffer)?.map(|parts| parts.len))
+    }
+
+    /// Receives the next message: its first bytes, a multiple of 8, into `head`, the rest into `body`.
+    pub(super) fn try_take_parts(&mut self, head: &mut [u8], body: &mut [u8]) -> Result<Option<Parts>, RecvError> {
         self.ready()?;
         if !self.joined && !self.look_for_ring()? {
             return self.nothing();
@@ -171,13 +183,18 @@ impl<'a, M: Memory> Receiver<'a, M> {
         let header = Header::from_word(word);
         let expected_stamp = stamp(self.consumed);
         let is_next = header.stamp == expected_stamp && header.tag == self.key.tag();
-        let mut length = None;
+        // Validated on this private copy of the header; nothing else says how much is copied.
+        let rest = usize::from(header.length).checked_sub(head.len());
+        let mut len = None;
         if is_next
             && header.length <= self.config.max_len()
-            && let Some(bytes) = buffer.get_mut(..usize::from(header.length))
+            && let Some(rest) = rest
+            && let Some(bytes) = body.get_mut(..rest)
         {
-            self.memory().copy_out(slot.saturating_add(HEADER), bytes);
-            length = Some(usize::from(header.length));
+            let payload = slot.saturating_add(HEADER);
+            self.memory().copy_out(payload, head);
+            self.memory().copy_out(payload.saturating_add(head.len()), bytes);
+            len = Some(rest);
         }
         // Acquire: the payload is read before the key. If the sender has meanwhile emptied the ring, for a new
         // session or a resync, this look finds its key gone and the payload is dropped.
@@ -193,26 +210,37 @@ impl<'a, M: Memory> Receiver<'a, M> {
                 false => Err(self.violated(PeerViolation::Header { expected_stamp, found: word })),
             };
         }
-        if header.length > self.config.max_len() {
-            let violation = PeerViolation::Length { found: header.length, max: self.config.max_len() };
+        if let Some(violation) = self.check(header, head.len()) {
             return Err(self.violated(violation));
         }
-        if header.kind != 0 {
-            return Err(self.violated(PeerViolation::Kind { found: header.kind }));
-        }
-        if length.is_none() {
-            return Err(RecvError::BufferTooSmall { need: header.length, have: buffer.len() });
-        }
+        let Some(len) = len else {
+            return Err(RecvError::BufferTooSmall {
+                need: header.length.saturating_sub(head.len() as u16),
+                have: body.len(),
+            });
+        };
         self.consumed = self.consumed.wrapping_add(1);
         self.stats.received = self.stats.received.saturating_add(1);
         if self.consumed.wrapping_sub(self.acknowledged) >= u64::from(self.config.slots() / 4) {
             self.acknowledge();
         }
-        Ok(length)
+        Ok(Some(Parts { kind: header.kind, len }))
+    }
+
+    /// What no honest sender puts into the header of the next message, if it is there.
+    fn check(&self, header: Header, head: usize) -> Option<PeerViolation> {
+        let max = self.config.max_len();
+        if header.length > max {
+            return Some(PeerViolation::Length { found: header.length, max });
+        }
+        if usize::from(header.length) < head {
+            return Some(PeerViolation::Short { found: header.length, least: head as u16 });
+        }
+        (!self.config.kind.carries(header.kind)).then_some(PeerViolation::Kind { found: header.kind })
     }
 
     /// Nothing to receive: not an error, unless the peer has closed and this was all.
-    fn nothing(&self) -> Result<Option<usize>, RecvError> {
+    fn nothing<T>(&self) -> Result<Option<T>, RecvError> {
         match self.mailbox.board.closed() {
             Closed::No => Ok(None),
             Closed::Here | Closed::There => Err(RecvError::Closed),
@@ -264,7 +292,7 @@ impl<'a, M: Memory> Receiver<'a, M> {
     fn look_for_ring(&mut self) -> Result<bool, RecvError> {
         let offered = self.key_at(wire::RING);
         if offered.is_later_generation_of(self.key) {
-            self.ring_gone(offered)?;
+            self.ring_gone::<()>(offered)?;
         }
         self.joined = offered == self.key;
         Ok(self.joined)
@@ -272,7 +300,7 @@ impl<'a, M: Memory> Receiver<'a, M> {
 
     /// The ring is under another key: restarted by the sender, being emptied, or already of a session to come.
     #[cold]
-    fn ring_gone(&mut self, offered: Key) -> Result<Option<usize>, RecvError> {
+    fn ring_gone<T>(&mut self, offered: Key) -> Result<Option<T>, RecvError> {
         if !offered.is_later_generation_of(self.key) {
             return self.nothing();
         }

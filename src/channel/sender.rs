@@ -1,12 +1,13 @@
 //! The sending half of a queuing channel.
 
 use super::board::{Closed, Session};
-use super::config::{Channel, Kind};
+use super::config::Channel;
 use super::error::{PeerViolation, SendError};
 use super::layout::Place;
 use super::mailbox::Mailbox;
 use super::notice::Notice;
-use super::wire::{self, HEADER, Header, Key, Keyed};
+use super::wire::{self, HEADER, Header, Key, Keyed, kind};
+use super::wish::Wish;
 use crate::log::log;
 use crate::memory::Memory;
 use core::cell::Cell;
@@ -48,8 +49,7 @@ pub struct Sender<'a, M> {
     consumed: u64,
     /// The link's poll after which the receiver's line was last looked at.
     looked: u32,
-    /// The wish served last.
-    served: Option<u32>,
+    wish: Wish,
     violation: Option<PeerViolation>,
     stats: SenderStats,
     /// `Send`, but not `Sync`: one producer.
@@ -68,7 +68,7 @@ impl<'a, M: Memory> Sender<'a, M> {
             produced: 0,
             consumed: 0,
             looked: 0,
-            served: None,
+            wish: Wish::default(),
             violation: None,
             stats: SenderStats::default(),
             not_sync: PhantomData,
@@ -89,51 +89,62 @@ impl<'a, M: Memory> Sender<'a, M> {
     ///
     /// At most 1 load, 1 store and the message's words; the first call of a session as for [`try_send`](Self::try_send).
     pub fn try_publish(&mut self, message: &[u8]) -> Result<(), SendError> {
+        self.try_publish_parts(kind::MESSAGE, &[], message)
+    }
+
+    /// As [`try_publish`](Self::try_publish): a message of this kind that begins with `head`, a multiple of 8 bytes.
+    pub(super) fn try_publish_parts(&mut self, kind: u8, head: &[u8], body: &[u8]) -> Result<(), SendError> {
         let max = self.config.max_len();
-        let length = match u16::try_from(message.len()) {
+        let len = head.len().saturating_add(body.len());
+        let length = match u16::try_from(len) {
             Ok(length) if length <= max => length,
-            _ => return Err(SendError::TooLong { len: message.len(), max }),
+            _ => return Err(SendError::TooLong { len, max }),
         };
         self.ready()?;
-        let slots = u64::from(self.config.slots());
-        // Once a poll even if there is room: a receiver that restarted the channel reads nothing of what is sent until then.
-        let polls = self.mailbox.board.polls();
-        if self.in_flight() >= slots / 2 || self.looked != polls {
-            self.looked = polls;
-            self.look_for_acknowledgement()?;
-            if self.in_flight() >= slots {
-                self.stats.full = self.stats.full.saturating_add(1);
-                return Err(SendError::Full);
-            }
+        if self.look_for_room()? == 0 {
+            self.stats.full = self.stats.full.saturating_add(1);
+            return Err(SendError::Full);
         }
         let slot = self.place.slot(self.produced);
-        self.memory().copy_in(slot.saturating_add(HEADER), message);
-        let stamp = stamp(self.produced);
-        let Kind::Queuing = self.config.kind;
-        let header = Header { stamp, length, kind: 0, tag: self.key.tag() };
+        let payload = slot.saturating_add(HEADER);
+        self.memory().copy_in(payload, head);
+        self.memory().copy_in(payload.saturating_add(head.len()), body);
+        let header = Header { stamp: stamp(self.produced), length, kind, tag: self.key.tag() };
         self.memory().publish(slot, header.to_word());
         self.produced = self.produced.wrapping_add(1);
         self.stats.sent = self.stats.sent.saturating_add(1);
         Ok(())
     }
 
+    /// How many messages there is room for, as far as this side knows: looks at the receiver's acknowledgement once if half
+    /// of the ring or more is in use. At most 1 load; the first call of a session as for [`try_send`](Self::try_send).
+    pub fn room(&mut self) -> Result<u32, SendError> {
+        self.ready()?;
+        self.look_for_room()
+    }
+
+    fn look_for_room(&mut self) -> Result<u32, SendError> {
+        let slots = self.config.slots();
+        // Once a poll even if there is room: a receiver that restarted the channel reads nothing of what is sent until then.
+        let polls = self.mailbox.board.polls();
+        if self.in_flight() >= u64::from(slots / 2) || self.looked != polls {
+            self.looked = polls;
+            self.look_for_acknowledgement()?;
+        }
+        Ok(slots.saturating_sub(self.in_flight() as u32))
+    }
+
     /// Whether a doorbell is due for what was published since the last notice. At most 1 load.
     pub fn notice(&mut self) -> Notice {
-        if self.session.is_none() || !self.mailbox.board.wants(self.channel) {
+        if self.session.is_none() {
             return Notice::NONE;
         }
-        // SeqCst: the slots' stamps are visible before the wish is read. With the receiver's fence between its wish
-        // and its last look, one of the two sees the other, and no wake-up is lost between them.
-        fence(Ordering::SeqCst);
-        let wish = Keyed::from_word(self.memory().load(self.place.theirs.saturating_add(wire::WISH)));
-        let passed = (self.produced as u32).wrapping_sub(wish.count) < 1 << 31;
-        if wish.key != self.key || !passed || self.produced == 0 || self.served == Some(wish.count) {
-            return Notice::NONE;
+        let Self { mailbox, channel, place, key, produced, .. } = *self;
+        let notice = self.wish.serve(mailbox, channel, place, Keyed { count: produced as u32, key });
+        if notice.is_due() {
+            self.stats.notices = self.stats.notices.saturating_add(1);
         }
-        let Some(peer) = self.mailbox.board.peer_id() else { return Notice::NONE };
-        self.served = Some(wish.count);
-        self.stats.notices = self.stats.notices.saturating_add(1);
-        Notice::due(peer, self.config.vector)
+        notice
     }
 
     /// Messages sent and not yet known to be consumed.
@@ -224,7 +235,7 @@ impl<'a, M: Memory> Sender<'a, M> {
         self.consumed = 0;
         // Of a ring just offered there is no news yet; and no call starts two.
         self.looked = self.mailbox.board.polls();
-        self.served = None;
+        self.wish = Wish::default();
     }
 
     /// Reads the receiver's acknowledgement once and believes it only if it can be true.

@@ -51,6 +51,32 @@ pub const RING: usize = 0x00;
 /// and at this after each payload, so that a ring emptied meanwhile is noticed and no word is read twice in a call.
 pub const RING_AFTER: usize = 0x08;
 
+/// Slots of a sampling channel.
+pub const SAMPLES: u32 = 4;
+
+/// In the writer's line of a sampling channel: number of the sample that is whole, and the writer's epoch's low half.
+pub const LATEST: usize = 0x00;
+
+/// In the writer's line of a sampling channel: number of the sample that was begun last, and the same. A reader looks at
+/// [`LATEST`] before it copies and at this afterwards: a slot is written anew only by the sample four numbers later.
+pub const STARTED: usize = 0x08;
+
+/// The kind byte of a slot's header, and the bytes that some kinds begin with.
+pub mod kind {
+    /// A message of a queuing channel, or a sample.
+    pub const MESSAGE: u8 = 0;
+    /// A request.
+    pub const REQUEST: u8 = 1;
+    /// A request's cancellation.
+    pub const CANCEL: u8 = 2;
+    /// A response.
+    pub const RESPONSE: u8 = 3;
+    /// Bytes at the start of every request, cancellation and response.
+    pub const HEAD: u16 = 16;
+    /// Bytes at the start of every message of a protected channel.
+    pub const PROTECTION: u16 = 24;
+}
+
 /// In the receiver's line of a channel: consumed count and key.
 pub const ACKNOWLEDGED: usize = 0x00;
 
@@ -140,7 +166,7 @@ pub struct Header {
     pub stamp: u32,
     /// Bits 32 to 47: payload bytes.
     pub length: u16,
-    /// Bits 48 to 55: message kind, 0 in a queuing channel.
+    /// Bits 48 to 55: message kind, see [`kind`].
     pub kind: u8,
     /// Bits 56 to 63: [`Key::tag`].
     pub tag: u8,
