@@ -20,8 +20,10 @@ use core::sync::atomic::{Ordering, fence};
 pub struct SenderStats {
     /// Messages published.
     pub sent: u64,
-    /// Calls refused because the channel was full.
+    /// Calls refused because the channel was full, [`dropped`](Self::dropped) ones included.
     pub full: u64,
+    /// Messages that lossy calls dropped because the channel was full.
+    pub dropped: u64,
     /// Doorbells that were due.
     pub notices: u64,
     /// Messages of ended sessions that were never acknowledged: an upper bound of those lost.
@@ -85,6 +87,13 @@ impl<'a, M: Memory> Sender<'a, M> {
         Ok(self.notice())
     }
 
+    /// Sends one message as [`try_send`](Self::try_send) does or, if the channel is full, drops it and counts that:
+    /// `None`. What is under way stays; the newest goes.
+    pub fn try_send_lossy(&mut self, message: &[u8]) -> Result<Option<Notice>, SendError> {
+        let published = self.try_publish(message);
+        Ok(if self.or_dropped(published)? { Some(self.notice()) } else { None })
+    }
+
     /// Sends one message without asking for a doorbell: follow a batch of these by one [`notice`](Self::notice).
     ///
     /// At most 1 load, 1 store and the message's words; the first call of a session as for [`try_send`](Self::try_send).
@@ -114,6 +123,17 @@ impl<'a, M: Memory> Sender<'a, M> {
         self.produced = self.produced.wrapping_add(1);
         self.stats.sent = self.stats.sent.saturating_add(1);
         Ok(())
+    }
+
+    /// Whether a message went out; one that found the channel full is counted as dropped.
+    pub(super) fn or_dropped(&mut self, published: Result<(), SendError>) -> Result<bool, SendError> {
+        match published {
+            Err(SendError::Full) => {
+                self.stats.dropped = self.stats.dropped.saturating_add(1);
+                Ok(false)
+            }
+            published => published.map(|()| true),
+        }
     }
 
     /// How many messages there is room for, as far as this side knows: looks at the receiver's acknowledgement once if half

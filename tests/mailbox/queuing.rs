@@ -57,6 +57,42 @@ fn a_full_queue_refuses_and_loses_nothing() {
 }
 
 #[test]
+fn a_lossy_sender_drops_the_newest_counts_each_and_keeps_what_is_under_way() {
+    let (mut a, mut b, _) = pair();
+    let ((mut la, mut ca), (mut lb, mut cb)) = (a.attach(Attach::polled()), b.attach(Attach::polled()));
+    let (mut receiver, mut sender) = (ca.receiver(0).unwrap(), cb.sender(0).unwrap());
+    assert_eq!(sender.try_send_lossy(b"early"), Err(SendError::NotUp), "what is no overflow is an error");
+    connect(&mut la, &mut lb);
+    assert_eq!(sender.try_send_lossy(&[0; 101]), Err(SendError::TooLong { len: 101, max: 100 }));
+    let (mut buffer, mut received) = ([0; 100], Vec::new());
+    for offered in 0..30u8 {
+        let expected = if sender.in_flight() < 8 { "sent" } else { "dropped" };
+        let before = sender.stats();
+        let found = match sender.try_send_lossy(&[offered]).unwrap() {
+            Some(notice) => {
+                notice.ignore();
+                "sent"
+            }
+            None => "dropped",
+        };
+        assert_eq!(found, expected);
+        assert_eq!(sender.stats().sent + sender.stats().dropped, before.sent + before.dropped + 1);
+        if offered == 19 {
+            while let Some(message) = receiver.try_recv(&mut buffer).unwrap() {
+                received.push(message[0]);
+            }
+            assert_eq!(sender.room(), Ok(8), "all is acknowledged, at the ring's quarters");
+        }
+    }
+    while let Some(message) = receiver.try_recv(&mut buffer).unwrap() {
+        received.push(message[0]);
+    }
+    assert_eq!(received, (0..8).chain(20..28).collect::<Vec<_>>());
+    let stats = sender.stats();
+    assert_eq!((stats.sent, stats.dropped, stats.full), (16, 14, 14));
+}
+
+#[test]
 fn a_message_too_long_and_a_buffer_too_small_lose_nothing() {
     let (mut a, mut b, _) = pair();
     let ((mut la, mut ca), (mut lb, mut cb)) = (a.attach(Attach::polled()), b.attach(Attach::polled()));
