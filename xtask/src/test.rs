@@ -4,6 +4,7 @@ mod code;
 mod echo;
 mod exchanges;
 mod images;
+mod no_panic;
 mod probe;
 mod restarts;
 mod rig;
@@ -33,6 +34,7 @@ impl Test {
         let mut suite = Suite::default();
         code::add(&mut suite);
         images::add(&mut suite);
+        no_panic::add(&mut suite);
         probe::add(&mut suite);
         exchanges::add(&mut suite);
         restarts::add(&mut suite);

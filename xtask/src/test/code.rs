@@ -23,6 +23,7 @@ pub fn add(suite: &mut Suite) {
         clippy(toolchain.cargo("clippy"), &["--package", "ivshmem"])?;
         // With the images comes the driver with defmt.
         clippy(toolchain.cargo("clippy"), &["--package", "ivshmem-examples", "--bins"])?;
+        clippy(toolchain.cargo("clippy"), &["--package", "ivshmem-no-panic"])?;
         Ok(Verdict::Passed)
     });
     suite.case("lint: the images' logic on the host", |_| {
