@@ -33,7 +33,7 @@
 )]
 #![warn(missing_docs)]
 
-#[cfg(any(test, feature = "fake"))]
+#[cfg(any(test, loom, feature = "fake"))]
 extern crate std;
 
 mod log;
@@ -56,6 +56,7 @@ pub mod mmio;
 pub mod msix;
 pub mod notify;
 pub mod pci;
+mod sync;
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

@@ -7,8 +7,10 @@
 //! There is no read-modify-write: every word has one writer, and TCG with one virtual CPU does not make
 //! read-modify-write atomic towards another process.
 
+mod word;
+
+use crate::sync::{AtomicU64, Ordering};
 use core::ptr::NonNull;
-use core::sync::atomic::{AtomicU64, Ordering};
 
 /// What the mailbox asks of its memory: aligned 64-bit words, and payload copied in and out.
 ///
@@ -152,7 +154,7 @@ impl SharedMemory {
         let word = self.word(offset)?;
         // SAFETY: the word is in bounds, aligned to 8 and mapped as `new` was promised; this side accesses
         // control words as 64-bit atomics only, and the reference does not outlive the call it is made for.
-        Some(unsafe { AtomicU64::from_ptr(word.as_ptr()) })
+        Some(unsafe { word::control(word) })
     }
 }
 
@@ -191,7 +193,7 @@ impl Memory for SharedMemory {
             let Some(word) = self.word(at) else { return };
             // SAFETY: in bounds, aligned and mapped as `new` was promised, outside every Rust allocation, so a
             // racing writer of another VM makes the value arbitrary but the read defined.
-            let value = unsafe { word.read_volatile() }.to_le_bytes();
+            let value = unsafe { word::read(word) }.to_le_bytes();
             if let Ok(whole) = <&mut [u8; 8]>::try_from(&mut *chunk) {
                 *whole = value;
             } else {
@@ -217,7 +219,7 @@ impl Memory for SharedMemory {
                 }
             }
             // SAFETY: in bounds, aligned and mapped as `new` was promised; single writer of this word.
-            unsafe { word.write_volatile(u64::from_le_bytes(value)) };
+            unsafe { word::write(word, u64::from_le_bytes(value)) };
             at = at.wrapping_add(8);
         }
     }

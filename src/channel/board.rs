@@ -3,7 +3,7 @@
 //! Nothing here is shared with the peer. One writer, the link; no lock, so that a half never waits for it.
 
 use super::wire::Key;
-use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use crate::sync::{AtomicU32, AtomicU64, Ordering};
 
 /// What a half needs to know of the link.
 #[derive(Debug, Default)]

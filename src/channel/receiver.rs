@@ -11,9 +11,9 @@ use super::wish::Wish;
 use crate::log::log;
 use crate::memory::Memory;
 use crate::notify::Wait;
+use crate::sync::{Ordering, fence};
 use core::cell::Cell;
 use core::marker::PhantomData;
-use core::sync::atomic::{Ordering, fence};
 
 /// What a receiver has counted; each saturates.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -10,9 +10,9 @@ use super::wire::{self, HEADER, Header, Key, Keyed, kind};
 use super::wish::Wish;
 use crate::log::log;
 use crate::memory::Memory;
+use crate::sync::{Ordering, fence};
 use core::cell::Cell;
 use core::marker::PhantomData;
-use core::sync::atomic::{Ordering, fence};
 
 /// What a sender has counted; each saturates.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -2,9 +2,8 @@
 
 use super::storm::Bound;
 use crate::notify::Event;
-use atomic_waker::AtomicWaker;
+use crate::sync::{AtomicU32, AtomicWaker, Ordering};
 use core::fmt;
-use core::sync::atomic::{AtomicU32, Ordering};
 use core::task::Waker;
 
 /// How often an IDT vector fired, and whom to wake.
@@ -17,15 +16,23 @@ pub struct Vector {
     bound: Bound,
 }
 
+#[cfg(not(loom))]
 static VECTORS: [Vector; 256] = [const { Vector::new() }; 256];
+
+// Loom's atomics are made anew in each execution.
+#[cfg(loom)]
+loom::lazy_static! {
+    static ref VECTORS: std::boxed::Box<[Vector; 256]> = std::boxed::Box::new(core::array::from_fn(|_| Vector::new()));
+}
 
 /// The record of an IDT vector.
 ///
 /// Vectors 0 to 31 are the CPU's exceptions and never fire here.
 pub fn event(vector: u8) -> &'static Vector {
-    let [first, ..] = &VECTORS;
+    let vectors: &'static [Vector; 256] = &VECTORS;
+    let [first, ..] = vectors;
     // A u8 is always inside; the alternative only spares a panic path.
-    VECTORS.get(usize::from(vector)).unwrap_or(first)
+    vectors.get(usize::from(vector)).unwrap_or(first)
 }
 
 /// Records that an IDT vector fired and wakes its waker. Does not end the interrupt: that is the caller's.
@@ -37,7 +44,13 @@ pub fn on_interrupt(vector: u8) {
 }
 
 impl Vector {
+    #[cfg(not(loom))]
     pub(super) const fn new() -> Self {
+        Self { count: AtomicU32::new(0), waker: AtomicWaker::new(), bound: Bound::new() }
+    }
+
+    #[cfg(loom)]
+    fn new() -> Self {
         Self { count: AtomicU32::new(0), waker: AtomicWaker::new(), bound: Bound::new() }
     }
 
