@@ -5,7 +5,7 @@ use super::mailbox::Mailbox;
 use super::notice::Notice;
 use super::wire::{self, Key, Keyed};
 use crate::memory::Memory;
-use core::sync::atomic::{Ordering, fence};
+use crate::sync::{Ordering, fence};
 
 /// The wish that a sender served last, under the key in use.
 #[derive(Clone, Copy, Debug, Default)]
