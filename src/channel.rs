@@ -20,6 +20,7 @@
 //! The words are written down in `docs/wire-format.md`, for peers in other languages.
 
 mod board;
+mod channels;
 mod config;
 mod digest;
 mod error;
@@ -28,6 +29,7 @@ mod link;
 mod mailbox;
 mod notice;
 mod receiver;
+mod sampling;
 mod sender;
 mod snapshot;
 #[cfg(test)]
@@ -35,12 +37,16 @@ mod tests;
 pub mod wire;
 mod wish;
 
+pub use channels::{Channels, TakeError};
 pub use config::{COMMAND_RESPONSE, Channel, ConfigError, End, Kind, MAX_CHANNELS};
 pub use digest::digest;
 pub use error::{PeerViolation, RecvError, SendError};
 pub use link::{Link, LinkState, LinkStats};
-pub use mailbox::{Attach, Channels, Mailbox, MailboxError, TakeError};
+pub use mailbox::{Attach, Mailbox, MailboxError};
 pub use notice::Notice;
 pub use receiver::{Receiver, ReceiverStats};
+pub use sampling::{
+    Age, ReadError, Reader, ReaderStats, Sample, Subscriber, Validity, Values, Watch, WriteError, Writer, WriterStats,
+};
 pub use sender::{Sender, SenderStats};
 pub use snapshot::{ChannelLines, LinkLine, Snapshot};

@@ -18,6 +18,11 @@ pub(super) struct Board {
     closed: AtomicU32,
     /// Counts the link's polls, wrapping.
     polls: AtomicU32,
+    /// The low halves of this side's epoch and of the peer's of the session: the keys of either's samples.
+    epoch: AtomicU32,
+    peer_epoch: AtomicU32,
+    /// When the session came up, in the link's ticks.
+    up_at: AtomicU64,
 }
 
 /// A session as a half sees it: the key on the wire, and a count that tells two sessions of the same key apart.
@@ -60,8 +65,15 @@ impl Board {
         (word as u32 != 0).then_some(Session::from_word(word))
     }
 
-    /// The link came up.
-    pub(super) fn up(&self, key: Key) {
+    /// The link came up, at `now`, with a peer of this epoch.
+    pub(super) fn up_with(&self, key: Key, peer_epoch: u32, now: u64) {
+        // Relaxed, both: `up` publishes them. A reader of samples that sees them early finds no sample under such a key.
+        self.peer_epoch.store(peer_epoch, Ordering::Relaxed);
+        self.up_at.store(now, Ordering::Relaxed);
+        self.up(key);
+    }
+
+    fn up(&self, key: Key) {
         let count = ((self.session.load(Ordering::Relaxed) & !UP) >> 32).wrapping_add(1) & 0x7fff_ffff;
         // Release: pairs with `session`. No read-modify-write is needed: the link is the only writer.
         self.session.store(UP | count << 32 | u64::from(key.bits()), Ordering::Release);
@@ -79,6 +91,28 @@ impl Board {
         let word = self.session.load(Ordering::Relaxed);
         // Release: as in `up`.
         self.session.store(word & !UP & !u64::from(u32::MAX), Ordering::Release);
+    }
+
+    /// This side has this epoch, and has withdrawn whatever it wrote under others.
+    pub(super) fn set_epoch(&self, epoch: u64) {
+        // Release: a writer of samples that sees the epoch stores behind what was withdrawn for it.
+        self.epoch.store(epoch as u32, Ordering::Release);
+    }
+
+    /// The key of this side's samples.
+    pub(super) fn epoch(&self) -> Key {
+        // Acquire: pairs with `set_epoch`.
+        Key::from_bits(self.epoch.load(Ordering::Acquire))
+    }
+
+    /// The key of the peer's samples. Meaningful in a session.
+    pub(super) fn peer_epoch(&self) -> Key {
+        Key::from_bits(self.peer_epoch.load(Ordering::Relaxed))
+    }
+
+    /// When the session came up.
+    pub(super) fn up_at(&self) -> u64 {
+        self.up_at.load(Ordering::Relaxed)
     }
 
     pub(super) fn set_closed(&self, closed: Closed) {

@@ -1,12 +1,11 @@
 //! A mailbox: one end's private state over one window of shared memory.
 
 use super::board::{Board, Closed};
-use super::config::{self, Channel, ConfigError, End, Kind};
+use super::channels::Channels;
+use super::config::{self, Channel, ConfigError, End};
 use super::digest::digest;
 use super::layout::Layout;
 use super::link::Link;
-use super::receiver::Receiver;
-use super::sender::Sender;
 use super::wire::{self, link};
 use crate::log::log;
 use crate::memory::Memory;
@@ -109,7 +108,7 @@ impl<'c, M: Memory> Mailbox<'c, M> {
         let previous = mailbox.memory.load(layout.section(mailbox.end).saturating_add(link::EPOCH));
         let echoed = mailbox.memory.load(layout.section(mailbox.end.other()).saturating_add(link::SEEN));
         let epoch = mailbox.publish_epoch(attach, previous, echoed);
-        (Link::new(mailbox, attach, epoch), Channels { mailbox, taken: 0 })
+        (Link::new(mailbox, attach, epoch), Channels::new(mailbox))
     }
 
     /// Publishes an epoch that is neither `previous`, this side's last, nor the one that the peer echoed.
@@ -125,7 +124,7 @@ impl<'c, M: Memory> Mailbox<'c, M> {
         memory.publish(at(link::EPOCH), 0);
         memory.publish(at(link::SEEN), 0);
         for index in 0..channels.len() {
-            // Both words of the ring's key where this end sends; acknowledgement and wish where it receives.
+            // Both words of the ring's key, or LATEST and STARTED, where this end sends; acknowledgement and wish where it receives.
             let line = layout.line(*end, index);
             memory.publish(line.saturating_add(wire::RING), 0);
             memory.publish(line.saturating_add(wire::RING_AFTER), 0);
@@ -138,6 +137,7 @@ impl<'c, M: Memory> Mailbox<'c, M> {
         memory.publish(at(link::STATE), wire::ATTACHED);
         // Last: whoever sees the epoch sees all of the above.
         memory.publish(at(link::EPOCH), epoch);
+        self.board.set_epoch(epoch);
         log!(info, "mailbox: attached as {} epoch={=u64:x}", end, epoch);
         epoch
     }
@@ -150,105 +150,5 @@ impl<'c, M: Memory> Mailbox<'c, M> {
 
     pub(super) fn layout(&self) -> Layout<'c> {
         Layout::new(self.channels)
-    }
-}
-
-/// Hands out each channel's half, once.
-#[derive(Debug)]
-pub struct Channels<'a, M> {
-    pub(super) mailbox: &'a Mailbox<'a, M>,
-    taken: u64,
-}
-
-/// Why a half was not handed out. `channel` counts from 0.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-#[non_exhaustive]
-pub enum TakeError {
-    /// There is no such channel.
-    NoSuchChannel {
-        /// The one asked for.
-        channel: usize,
-        /// How many there are.
-        channels: usize,
-    },
-    /// The half was handed out already.
-    Taken {
-        /// The one asked for.
-        channel: usize,
-    },
-    /// The channel is of another kind than the half asked for, or is (is not) protected.
-    WrongKind {
-        /// The one asked for.
-        channel: usize,
-        /// What the channel is.
-        kind: Kind,
-        /// Whether the channel is protected.
-        protected: bool,
-    },
-    /// This end receives where a sender was asked for, or sends where a receiver was.
-    WrongDirection {
-        /// The one asked for.
-        channel: usize,
-        /// Who sends on it.
-        from: End,
-    },
-}
-
-impl fmt::Display for TakeError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NoSuchChannel { channel, channels } => {
-                write!(f, "there is no channel {channel}: the mailbox has {channels}, counted from 0")
-            }
-            Self::Taken { channel } => write!(f, "this end's half of channel {channel} is taken already"),
-            Self::WrongKind { channel, kind, protected } => {
-                let protected = if *protected { "protected " } else { "" };
-                write!(f, "channel {channel} is a {protected}{kind:?} channel, which has no such half")
-            }
-            Self::WrongDirection { channel, from } => write!(f, "channel {channel} is sent by the {from:?} end"),
-        }
-    }
-}
-
-impl core::error::Error for TakeError {}
-
-impl<'a, M: Memory> Channels<'a, M> {
-    /// The sending half of a queuing channel that this end sends.
-    pub fn sender(&mut self, channel: usize) -> Result<Sender<'a, M>, TakeError> {
-        let config = self.take(channel, self.mailbox.end, Kind::Queuing, false)?;
-        Ok(Sender::new(self.mailbox, channel, config))
-    }
-
-    /// The receiving half of a queuing channel that the other end sends.
-    pub fn receiver(&mut self, channel: usize) -> Result<Receiver<'a, M>, TakeError> {
-        let config = self.take(channel, self.mailbox.end.other(), Kind::Queuing, false)?;
-        Ok(Receiver::new(self.mailbox, channel, config))
-    }
-
-    /// Takes this end's half of a channel, if it is what the caller is about to make of it.
-    pub(super) fn take(
-        &mut self,
-        channel: usize,
-        from: End,
-        kind: Kind,
-        protected: bool,
-    ) -> Result<Channel, TakeError> {
-        let channels = self.mailbox.channels;
-        let config = *channels.get(channel).ok_or(TakeError::NoSuchChannel { channel, channels: channels.len() })?;
-        if config.kind != kind || config.data_id.is_some() != protected {
-            let protected = config.data_id.is_some();
-            return Err(TakeError::WrongKind { channel, kind: config.kind, protected });
-        }
-        if config.from() != from {
-            return Err(TakeError::WrongDirection { channel, from: config.from() });
-        }
-        // `channel` is below 64: `config::check` allows no more channels.
-        let bit = 1 << (channel & 63);
-        if self.taken & bit != 0 {
-            return Err(TakeError::Taken { channel });
-        }
-        self.taken |= bit;
-        Ok(config)
     }
 }

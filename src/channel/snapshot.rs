@@ -42,8 +42,10 @@ pub struct LinkLine {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct ChannelLines {
-    /// The key under which the sender offers the ring.
+    /// The key under which the sender offers the ring; in a sampling channel, the latest value's number and key.
     pub ring: u64,
+    /// The same key; in a sampling channel, the number and key of the value begun last.
+    pub ring_after: u64,
     /// What the receiver has acknowledged.
     pub acknowledged: Keyed,
     /// From which message on the receiver wants a doorbell.
@@ -76,13 +78,14 @@ impl<'a, M: Memory> Snapshot<'a, M> {
         }
     }
 
-    /// A channel's control words: 3 loads. `None` if there is no such channel.
+    /// A channel's control words: 4 loads. `None` if there is no such channel.
     pub fn channel(&self, index: usize) -> Option<ChannelLines> {
         let from = self.layout.channel(index)?.from();
         let sender = self.layout.line(from, index);
         let receiver = self.layout.line(from.other(), index);
         Some(ChannelLines {
             ring: self.memory.load(sender.saturating_add(wire::RING)),
+            ring_after: self.memory.load(sender.saturating_add(wire::RING_AFTER)),
             acknowledged: Keyed::from_word(self.memory.load(receiver.saturating_add(wire::ACKNOWLEDGED))),
             wish: Keyed::from_word(self.memory.load(receiver.saturating_add(wire::WISH))),
             slots_at: self.layout.ring(index),

@@ -1,0 +1,342 @@
+//! The reading half of a sampling channel.
+
+use super::error::ReadError;
+use crate::channel::board::{Closed, Session};
+use crate::channel::config::Channel;
+use crate::channel::error::PeerViolation;
+use crate::channel::layout::Place;
+use crate::channel::mailbox::Mailbox;
+use crate::channel::wire::{self, HEADER, Header, Key, Keyed, SAMPLES};
+use crate::channel::wish::Wish;
+use crate::log::log;
+use crate::memory::Memory;
+use core::cell::Cell;
+use core::marker::PhantomData;
+use core::sync::atomic::{Ordering, fence};
+
+/// What a reader has counted; each saturates.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct ReaderStats {
+    /// Tries that gave a value.
+    pub read: u64,
+    /// Those of them that gave one not seen before.
+    pub fresh: u64,
+    /// Values written and overwritten between two that were seen.
+    pub missed: u64,
+    /// Tries during which the writer began four values.
+    pub busy: u64,
+    /// Sessions begun after the first.
+    pub restarts: u32,
+    /// Violations latched.
+    pub violations: u32,
+}
+
+/// ARINC 653's validity of a sample.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum Validity {
+    /// No older than the refresh period, as far as the reader has looked.
+    Valid,
+    /// Older than the refresh period for certain.
+    Stale,
+}
+
+/// How old a value is on the reader's own clock, in its ticks. The writer's clock plays no part.
+///
+/// Who reads at least once in the time that matters to them has the two close together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Age {
+    /// Since this reader first found the value.
+    pub at_least: u64,
+    /// Since this reader last looked and did not find it yet, or since the link came up.
+    pub at_most: u64,
+}
+
+/// A value, whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Sample<'b> {
+    /// The value.
+    pub bytes: &'b [u8],
+    /// Whether the value is within the refresh period.
+    pub validity: Validity,
+    /// How old it is.
+    pub age: Age,
+    /// Whether this reader has not seen it before.
+    pub fresh: bool,
+    /// Values overwritten since the one that this reader saw before it, 0 for the first in a session.
+    pub missed: u32,
+}
+
+/// What is known of a value besides its bytes.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::channel) struct Taken {
+    /// Bytes of the body.
+    pub(in crate::channel) len: usize,
+    pub(in crate::channel) validity: Validity,
+    pub(in crate::channel) age: Age,
+    pub(in crate::channel) fresh: bool,
+    pub(in crate::channel) missed: u32,
+}
+
+/// The value seen last.
+#[derive(Clone, Copy, Debug)]
+struct Seen {
+    count: u32,
+    /// When it was found, and when this reader had last looked before that.
+    found_at: u64,
+    absent_at: u64,
+}
+
+/// Reads one sampling channel. Writes nothing to shared memory, but for [`arm`](Self::arm).
+#[derive(Debug)]
+pub struct Reader<'a, M> {
+    mailbox: &'a Mailbox<'a, M>,
+    /// Only said in log lines.
+    #[cfg_attr(not(feature = "defmt"), expect(dead_code))]
+    channel: usize,
+    config: Channel,
+    place: Place,
+    /// Whether this end has a section of its own to write its wishes into.
+    arms: bool,
+    refresh_period: u64,
+    session: Option<Session>,
+    seen: Option<Seen>,
+    /// When this reader last looked and was answered, or when the link came up.
+    looked_at: u64,
+    violation: Option<PeerViolation>,
+    stats: ReaderStats,
+    /// `Send`, but not `Sync`.
+    not_sync: PhantomData<Cell<()>>,
+}
+
+impl<'a, M: Memory> Reader<'a, M> {
+    pub(in crate::channel) fn new(mailbox: &'a Mailbox<'a, M>, channel: usize, config: Channel, arms: bool) -> Self {
+        Self {
+            mailbox,
+            channel,
+            config,
+            place: mailbox.layout().place(mailbox.end, channel),
+            arms,
+            refresh_period: 0,
+            session: None,
+            seen: None,
+            looked_at: 0,
+            violation: None,
+            stats: ReaderStats::default(),
+            not_sync: PhantomData,
+        }
+    }
+
+    /// Values older than this are [`Validity::Stale`]: in ticks of the clock that `now` is given from; 0, never, unless set.
+    pub const fn refresh_period(self, ticks: u64) -> Self {
+        Self { refresh_period: ticks, ..self }
+    }
+
+    /// Reads the latest value into `buffer`: one try. A buffer of [`Channel::max_len`] bytes takes any value.
+    ///
+    /// `now` is in ticks that only count up, the same that the link's poll is given. One that stands still or runs backwards
+    /// merely delays [`Validity::Stale`]. 3 loads and the value's words.
+    pub fn try_read<'b>(&mut self, buffer: &'b mut [u8], now: u64) -> Result<Sample<'b>, ReadError> {
+        let taken = self.try_take_parts(&mut [], buffer, now)?;
+        Ok(taken.into_sample(buffer))
+    }
+
+    /// As [`try_read`](Self::try_read), but tries again, 3 times in all, if the writer overtakes it.
+    pub fn read<'b>(&mut self, buffer: &'b mut [u8], now: u64) -> Result<Sample<'b>, ReadError> {
+        let taken = self.take_parts(&mut [], buffer, now)?;
+        Ok(taken.into_sample(buffer))
+    }
+
+    /// As [`read`](Self::read): the value's first bytes, a multiple of 8, into `head`, the rest into `body`.
+    pub(in crate::channel) fn take_parts(
+        &mut self,
+        head: &mut [u8],
+        body: &mut [u8],
+        now: u64,
+    ) -> Result<Taken, ReadError> {
+        for _ in 1..TRIES {
+            match self.try_take_parts(head, body, now) {
+                Err(ReadError::Busy) => {}
+                result => return result,
+            }
+        }
+        self.try_take_parts(head, body, now)
+    }
+
+    fn try_take_parts(&mut self, head: &mut [u8], body: &mut [u8], now: u64) -> Result<Taken, ReadError> {
+        let key = self.ready()?;
+        let latest = self.keyed_at(wire::LATEST);
+        if latest.key != key {
+            // Nothing written under this epoch, or withdrawn by a writer that is attaching anew.
+            return Err(ReadError::Empty);
+        }
+        let slot = self.place.slot(u64::from(latest.count));
+        let word = self.memory().load(slot);
+        let header = Header::from_word(word);
+        let rest = usize::from(header.length).checked_sub(head.len());
+        let mut copied = None;
+        // Validated on this private copy of the header; nothing else says how much is copied.
+        if header.length <= self.config.max_len()
+            && let Some(rest) = rest
+            && let Some(bytes) = body.get_mut(..rest)
+        {
+            let payload = slot.saturating_add(HEADER);
+            self.memory().copy_out(payload, head);
+            self.memory().copy_out(payload.saturating_add(head.len()), bytes);
+            copied = Some(rest);
+        }
+        // Acquire: the value is read before STARTED. If any of it was overwritten meanwhile, STARTED tells.
+        fence(Ordering::Acquire);
+        let started = self.keyed_at(wire::STARTED);
+        if started.key != key {
+            return Err(ReadError::Empty);
+        }
+        let ahead = started.count.wrapping_sub(latest.count);
+        if (SAMPLES..1 << 31).contains(&ahead) {
+            self.stats.busy = self.stats.busy.saturating_add(1);
+            return Err(ReadError::Busy);
+        }
+        if let Some(violation) = self.check(latest, ahead, word, head.len()) {
+            return Err(self.violated(violation));
+        }
+        let Some(len) = copied else {
+            return Err(ReadError::BufferTooSmall {
+                need: header.length.saturating_sub(head.len() as u16),
+                have: body.len(),
+            });
+        };
+        Ok(self.found(latest.count, len, now))
+    }
+
+    /// What no honest writer has in its words once it has begun no more than three values after the latest.
+    fn check(&self, latest: Keyed, ahead: u32, word: u64, head: usize) -> Option<PeerViolation> {
+        if ahead >= SAMPLES {
+            let found = latest.count.wrapping_add(ahead);
+            return Some(PeerViolation::Sample { found, least: latest.count });
+        }
+        if let Some(seen) = self.seen
+            && latest.count.wrapping_sub(seen.count) >= 1 << 31
+        {
+            return Some(PeerViolation::Sample { found: latest.count, least: seen.count });
+        }
+        let (header, max) = (Header::from_word(word), self.config.max_len());
+        if header.stamp != latest.count || header.tag != latest.key.tag() {
+            return Some(PeerViolation::Header { expected_stamp: latest.count, found: word });
+        }
+        if header.length > max {
+            return Some(PeerViolation::Length { found: header.length, max });
+        }
+        if usize::from(header.length) < head {
+            return Some(PeerViolation::Short { found: header.length, least: head as u16 });
+        }
+        (!self.config.kind.carries(header.kind)).then_some(PeerViolation::Kind { found: header.kind })
+    }
+
+    /// A value was read whole: how does it relate to the one before?
+    fn found(&mut self, count: u32, len: usize, now: u64) -> Taken {
+        let before = self.seen.filter(|seen| seen.count != count);
+        let fresh = before.is_some() || self.seen.is_none();
+        let missed = before.map_or(0, |before| count.wrapping_sub(before.count).wrapping_sub(1));
+        let seen = match self.seen {
+            Some(seen) if !fresh => seen,
+            _ => Seen { count, found_at: now, absent_at: self.looked_at },
+        };
+        self.seen = Some(seen);
+        self.looked_at = now;
+        self.stats.read = self.stats.read.saturating_add(1);
+        self.stats.fresh = self.stats.fresh.saturating_add(u64::from(fresh));
+        self.stats.missed = self.stats.missed.saturating_add(u64::from(missed));
+        let age = Age { at_least: now.saturating_sub(seen.found_at), at_most: now.saturating_sub(seen.absent_at) };
+        let validity = match self.refresh_period != 0 && age.at_least > self.refresh_period {
+            true => Validity::Stale,
+            false => Validity::Valid,
+        };
+        Taken { len, validity, age, fresh, missed }
+    }
+
+    /// Asks for one doorbell at the next value, and says whether there is one already that was not read, or news that
+    /// [`try_read`](Self::try_read) reports as an error. If so, do not sleep.
+    ///
+    /// At most 1 load and 1 store. A [`Subscriber`](super::Subscriber)'s reader cannot ask, and polls.
+    #[must_use = "sleeping although a value is there waits for a doorbell that was never due"]
+    pub fn arm(&mut self) -> bool {
+        let board = &self.mailbox.board;
+        if self.session.is_none() || self.session != board.session() || self.violation.is_some() {
+            return true;
+        }
+        let seen = self.seen.map_or(0, |seen| seen.count);
+        let key = board.peer_epoch();
+        if self.arms {
+            Wish::make(self.mailbox, self.place, seen.wrapping_add(1), key);
+        }
+        let latest = self.keyed_at(wire::LATEST);
+        latest.key == key && (self.seen.is_none() || latest.count != seen)
+    }
+
+    /// Goes on after a violation. No access.
+    pub const fn resync(&mut self) {
+        self.violation = None;
+        self.seen = None;
+    }
+
+    /// The longest value, in bytes.
+    pub const fn max_len(&self) -> u16 {
+        self.config.max_len()
+    }
+
+    /// What this half has counted.
+    pub const fn stats(&self) -> ReaderStats {
+        self.stats
+    }
+
+    /// Checks that this half may go on, and says under which key the writer's values are.
+    fn ready(&mut self) -> Result<Key, ReadError> {
+        let board = &self.mailbox.board;
+        let Some(session) = board.session() else {
+            return Err(match board.closed() {
+                Closed::No => ReadError::NotUp,
+                Closed::Here | Closed::There => ReadError::Closed,
+            });
+        };
+        let key = board.peer_epoch();
+        if self.session != Some(session) {
+            self.looked_at = board.up_at();
+            self.seen = None;
+            if self.session.replace(session).is_some() {
+                self.stats.restarts = self.stats.restarts.saturating_add(1);
+            }
+        }
+        match self.violation {
+            Some(violation) => Err(ReadError::Violated(violation)),
+            None => Ok(key),
+        }
+    }
+
+    fn keyed_at(&self, word: usize) -> Keyed {
+        Keyed::from_word(self.memory().load(self.place.theirs.saturating_add(word)))
+    }
+
+    fn violated(&mut self, violation: PeerViolation) -> ReadError {
+        self.violation = Some(violation);
+        self.stats.violations = self.stats.violations.saturating_add(1);
+        log!(error, "mailbox: channel {=usize} violated, {}", self.channel, violation);
+        ReadError::Violated(violation)
+    }
+
+    fn memory(&self) -> &M {
+        &self.mailbox.memory
+    }
+}
+
+/// Tries that [`Reader::read`] makes.
+const TRIES: u32 = 3;
+
+impl Taken {
+    fn into_sample(self, buffer: &[u8]) -> Sample<'_> {
+        let Self { len, validity, age, fresh, missed } = self;
+        Sample { bytes: buffer.get(..len).unwrap_or_default(), validity, age, fresh, missed }
+    }
+}
