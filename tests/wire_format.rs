@@ -41,6 +41,8 @@ fn the_documents_constants_are_the_codes() {
         ("RING_AFTER", wire::RING_AFTER as u64),
         ("ACKNOWLEDGED", wire::ACKNOWLEDGED as u64),
         ("WISH", wire::WISH as u64),
+        ("LATEST", wire::LATEST as u64),
+        ("STARTED", wire::STARTED as u64),
         ("ATTACHED", wire::ATTACHED),
         ("CLOSED", wire::CLOSED),
     ] {
@@ -57,6 +59,13 @@ fn the_documents_digest_vectors_are_the_codes() {
         Channel::queuing(End::First, 8, 1),
     ];
     assert_eq!(documented("digest of the three channels"), digest(&other));
+    let one_of_each = [
+        Channel::sampling(End::First, 56),
+        Channel::request(End::Second, 16, 56),
+        Channel::response(End::First, 16, 56),
+        Channel::queuing(End::First, 8, 120).protected(0x1234_5678),
+    ];
+    assert_eq!(documented("digest of one of each"), digest(&one_of_each));
     assert_eq!(documented("key of epochs 5 and 0x1007, generation 0"), u64::from(Key::new(5, 0x1007).bits()));
     assert_eq!(documented("tag of that key"), u64::from(Key::new(5, 0x1007).tag()));
 }
