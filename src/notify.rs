@@ -22,7 +22,7 @@ pub trait Event {
     /// How often the vector fired so far, wrapping. Doorbells coalesce: never count messages by it.
     fn count(&self) -> u32;
 
-    /// Registers the task to wake at the next firing, in place of any earlier one.
+    /// Registers the task to wake at the next firing, in place of any earlier one: one task waits on an event.
     ///
     /// Register first and look at the channel after it, or the firing in between is lost.
     fn register(&self, waker: &Waker);

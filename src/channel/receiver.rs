@@ -60,7 +60,9 @@ pub struct Receiver<'a, M> {
     consumed: u64,
     acknowledged: u64,
     violation: Option<PeerViolation>,
-    stats: ReceiverStats,
+    pub(super) stats: ReceiverStats,
+    /// The event's count when a task last went to sleep here, until it looks again.
+    pub(super) armed_at: Option<u32>,
     /// `Send`, but not `Sync`: one consumer.
     not_sync: PhantomData<Cell<()>>,
 }
@@ -79,6 +81,7 @@ impl<'a, M: Memory> Receiver<'a, M> {
             acknowledged: 0,
             violation: None,
             stats: ReceiverStats::default(),
+            armed_at: None,
             not_sync: PhantomData,
         }
     }

@@ -54,6 +54,14 @@ impl Vector {
         Self { count: AtomicU32::new(0), waker: AtomicWaker::new(), bound: Bound::new() }
     }
 
+    /// Wakes the task that waits for this vector without counting a firing: from a timer's tick, so that a doorbell which was lost
+    /// delays a task by no more than the tick's period.
+    ///
+    /// Runs the waker's `wake`. A vector that no device raises may be woken only like this.
+    pub fn wake(&self) {
+        self.waker.wake();
+    }
+
     pub(super) fn fire(&self) {
         // Release, and before the wake: a task that is woken, or that registered too late to be, sees this count.
         let before = self.count.fetch_add(1, Ordering::Release);
@@ -133,6 +141,16 @@ mod tests {
         vector.fire();
         assert_eq!(wakes.0.load(Ordering::SeqCst), 1);
         assert_eq!(vector.count(), 2);
+    }
+
+    #[test]
+    fn a_wake_without_a_firing_wakes_and_counts_nothing() {
+        let wakes = Arc::new(Wakes::default());
+        let vector = Vector::new();
+        vector.register(&wakes.clone().into());
+        vector.wake();
+        vector.wake();
+        assert_eq!((wakes.0.load(Ordering::SeqCst), vector.count()), (1, 0));
     }
 
     #[test]

@@ -6,6 +6,7 @@ mod queuing;
 mod sampling;
 mod sessions;
 mod violations;
+mod waiting;
 
 use ivshmem::channel::*;
 use ivshmem::fake::memory::loop_back;

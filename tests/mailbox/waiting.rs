@@ -1,0 +1,310 @@
+//! Tasks and bounded waits: no wake-up is lost wherever a doorbell falls, and a dropped future loses nothing.
+
+#[cfg(target_arch = "x86_64")]
+mod cores;
+mod interleavings;
+
+use super::{connect, pair};
+use embedded_hal::delay::DelayNs;
+use ivshmem::channel::*;
+use ivshmem::memory::SharedMemory;
+use ivshmem::notify::{Doorbell, Event};
+use proptest::prelude::*;
+use std::cell::RefCell;
+use std::convert::Infallible;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::Thread;
+
+/// A waker that counts, and unparks the thread that made it.
+struct Wakes(AtomicU32, Thread);
+
+impl Wakes {
+    fn new() -> Arc<Self> {
+        Arc::new(Self(AtomicU32::new(0), std::thread::current()))
+    }
+
+    fn take(&self) -> u32 {
+        self.0.swap(0, Ordering::SeqCst)
+    }
+}
+
+impl Wake for Wakes {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+        self.1.unpark();
+    }
+}
+
+/// The record of a vector, and the doorbell that fires it.
+#[derive(Default)]
+struct Bell {
+    count: AtomicU32,
+    waker: RefCell<Option<Waker>>,
+}
+
+impl Bell {
+    /// Wakes without a doorbell.
+    fn wake(&self) {
+        let waker = self.waker.borrow_mut().take();
+        waker.into_iter().for_each(Waker::wake);
+    }
+}
+
+impl Event for &Bell {
+    fn count(&self) -> u32 {
+        self.count.load(Ordering::SeqCst)
+    }
+
+    fn register(&self, waker: &Waker) {
+        *self.waker.borrow_mut() = Some(waker.clone());
+    }
+}
+
+impl Doorbell for Bell {
+    type Error = Infallible;
+
+    fn ring(&self, _: u16, _: u16) -> Result<(), Infallible> {
+        self.count.fetch_add(1, Ordering::SeqCst);
+        self.wake();
+        Ok(())
+    }
+}
+
+#[test]
+fn a_lost_doorbell_is_recovered_by_a_wake_without_one_and_counted() {
+    let (mut a, mut b, _) = pair();
+    let (mut la, mut ca) = a.attach(Attach::interrupt_driven(0));
+    let (mut lb, mut cb) = b.attach(Attach::interrupt_driven(1));
+    let (mut receiver, mut sender) = (ca.receiver(0).unwrap(), cb.sender(0).unwrap());
+    connect(&mut la, &mut lb);
+    let (bell, wakes) = (Bell::default(), Wakes::new());
+    let waker = wakes.clone().into();
+    let mut cx = Context::from_waker(&waker);
+    let mut buffer = [0; 100];
+    for recovered in 1..4 {
+        assert!(receiver.poll_recv(&mut cx, &&bell, &mut buffer).is_pending());
+        let notice = sender.try_send(b"unheard").unwrap();
+        assert!(notice.is_due(), "the receiver sleeps");
+        notice.ignore();
+        assert_eq!(wakes.take(), 0);
+        bell.wake();
+        assert_eq!(wakes.take(), 1);
+        assert_eq!(receiver.poll_recv(&mut cx, &&bell, &mut buffer), Poll::Ready(Ok(&b"unheard"[..])));
+        assert_eq!(receiver.stats().recovered_by_poll, recovered);
+    }
+    assert_eq!(receiver.stats().sleeps, 3);
+}
+
+#[test]
+fn a_link_that_is_not_up_is_waited_for_and_its_end_is_reported() {
+    let (mut a, mut b, _) = pair();
+    let (mut la, mut ca) = a.attach(Attach::interrupt_driven(0));
+    let (mut receiver, mut responses) = (ca.receiver(0).unwrap(), ca.sender(1).unwrap());
+    let (bell, wakes) = (Bell::default(), Wakes::new());
+    let waker = wakes.clone().into();
+    let mut cx = Context::from_waker(&waker);
+    let mut buffer = [0; 100];
+    assert!(receiver.poll_recv(&mut cx, &&bell, &mut buffer).is_pending());
+    assert!(responses.poll_send(&mut cx, &&bell, b"early").is_pending());
+    let (mut lb, mut cb) = b.attach(Attach::interrupt_driven(1));
+    connect(&mut la, &mut lb);
+    assert!(receiver.poll_recv(&mut cx, &&bell, &mut buffer).is_pending());
+    assert!(responses.poll_send(&mut cx, &&bell, b"up").is_ready());
+    assert_eq!(cb.receiver(1).unwrap().try_recv(&mut buffer), Ok(Some(&b"up"[..])));
+    lb.close();
+    la.poll(0);
+    assert_eq!(receiver.poll_recv(&mut cx, &&bell, &mut buffer), Poll::Ready(Err(RecvError::Closed)));
+    assert_eq!(responses.poll_send(&mut cx, &&bell, b"late"), Poll::Ready(Err(SendError::Closed)));
+    // Each of two registrations took the place of the one before.
+    bell.wake();
+    assert_eq!(wakes.take(), 1);
+}
+
+#[test]
+fn a_send_into_a_full_channel_is_ready_once_there_is_room_and_sends_once() {
+    let (mut a, mut b, _) = pair();
+    let ((mut la, mut ca), (mut lb, mut cb)) = (a.attach(Attach::polled()), b.attach(Attach::polled()));
+    let (mut receiver, mut sender) = (ca.receiver(0).unwrap(), cb.sender(0).unwrap());
+    connect(&mut la, &mut lb);
+    let mut buffer = [0; 100];
+    assert_eq!(receiver.try_recv(&mut buffer), Ok(None));
+    let (tick, wakes) = (Bell::default(), Wakes::new());
+    let waker = wakes.clone().into();
+    let mut cx = Context::from_waker(&waker);
+    for number in 0..8u8 {
+        assert!(sender.poll_send(&mut cx, &&tick, &[number]).is_ready());
+    }
+    {
+        let tick = &tick;
+        let mut sending = pin!(sender.send_async(&tick, &[8]));
+        assert!(sending.as_mut().poll(&mut cx).is_pending());
+        assert!(sending.as_mut().poll(&mut cx).is_pending(), "a wake without room");
+        // Room is published every quarter of the ring.
+        for number in 0..2 {
+            assert_eq!(receiver.try_recv(&mut buffer), Ok(Some(&[number][..])));
+        }
+        assert_eq!(wakes.take(), 0, "no doorbell announces room");
+        tick.wake();
+        assert_eq!(wakes.take(), 1);
+        assert!(sending.as_mut().poll(&mut cx).is_ready());
+    }
+    for number in 2..9 {
+        assert_eq!(receiver.try_recv(&mut buffer), Ok(Some(&[number][..])));
+    }
+    assert_eq!(receiver.try_recv(&mut buffer), Ok(None));
+    assert_eq!(sender.stats().sent, 9);
+}
+
+#[test]
+fn several_tasks_on_several_channels_are_each_woken_by_their_own_doorbells_only() {
+    let (mut a, mut b, _) = pair();
+    let (mut la, mut ca) = a.attach(Attach::interrupt_driven(0));
+    let (mut lb, mut cb) = b.attach(Attach::interrupt_driven(1));
+    connect(&mut la, &mut lb);
+    let (bells, wakes) = ([Bell::default(), Bell::default()], [Wakes::new(), Wakes::new()]);
+    let received = RefCell::new(Vec::new());
+    async fn task(
+        mut receiver: Receiver<'_, SharedMemory>,
+        bell: &Bell,
+        task: usize,
+        received: &RefCell<Vec<(usize, Vec<u8>)>>,
+    ) {
+        let mut buffer = [0; 100];
+        for _ in 0..3 {
+            let message = receiver.recv_async(&bell, &mut buffer).await.unwrap();
+            received.borrow_mut().push((task, message.to_vec()));
+        }
+    }
+    let mut tasks = [0, 1].map(|index| -> Pin<Box<dyn Future<Output = ()>>> {
+        let receiver = ca.receiver(2 * index).unwrap();
+        Box::pin(task(receiver, &bells[index], index, &received))
+    });
+    let mut senders = [cb.sender(0).unwrap(), cb.sender(2).unwrap()];
+    let mut run = |task: usize| tasks[task].as_mut().poll(&mut Context::from_waker(&wakes[task].clone().into()));
+    assert!(run(0).is_pending() && run(1).is_pending());
+    for (number, task) in [1, 1, 0, 1, 0, 0].into_iter().enumerate() {
+        let message = [number as u8];
+        assert_eq!(senders[task].try_send(&message).unwrap().ring(&bells[task]), Ok(true));
+        assert_eq!((wakes[task].take(), wakes[1 - task].take()), (1, 0));
+        let done = run(task);
+        assert_eq!(received.borrow().last(), Some(&(task, message.to_vec())));
+        assert_eq!(done.is_ready(), matches!(number, 3 | 5));
+    }
+}
+
+proptest! {
+    #[test]
+    fn futures_dropped_at_any_await_lose_no_message_and_send_none_twice(
+        steps in proptest::collection::vec((0u8..4, any::<bool>()), 1..200)
+    ) {
+        let (mut a, mut b, _) = pair();
+        let (mut la, mut ca) = a.attach(Attach::interrupt_driven(0));
+        let (mut lb, mut cb) = b.attach(Attach::interrupt_driven(1));
+        let (mut receiver, mut sender) = (ca.receiver(0).unwrap(), cb.sender(0).unwrap());
+        connect(&mut la, &mut lb);
+        let (bell, tick) = (Bell::default(), Bell::default());
+        let (bell_event, tick_event) = (&bell, &tick);
+        let wakes = Wakes::new();
+        let waker = wakes.clone().into();
+        let mut cx = Context::from_waker(&waker);
+        let (mut sent, mut received) = (0u32, 0u32);
+        for (step, again) in steps {
+            if step < 2 {
+                let message = sent.to_le_bytes();
+                let mut sending = pin!(sender.send_async(&tick_event, &message));
+                // Dropped after one poll or two, pending or not.
+                let mut polled = sending.as_mut().poll(&mut cx);
+                if polled.is_pending() && again {
+                    polled = sending.as_mut().poll(&mut cx);
+                }
+                if let Poll::Ready(notice) = polled {
+                    notice.unwrap().ring(&bell).unwrap();
+                    sent += 1;
+                }
+            } else {
+                let mut buffer = [0; 100];
+                let mut receiving = pin!(receiver.recv_async(&bell_event, &mut buffer));
+                let mut polled = receiving.as_mut().poll(&mut cx);
+                if polled.is_pending() && again {
+                    polled = receiving.as_mut().poll(&mut cx);
+                }
+                if let Poll::Ready(message) = polled {
+                    prop_assert_eq!(message.unwrap(), received.to_le_bytes());
+                    received += 1;
+                }
+            }
+            prop_assert!(received <= sent && sent - received <= 8);
+        }
+        let mut buffer = [0; 100];
+        while let Some(message) = receiver.try_recv(&mut buffer).unwrap() {
+            prop_assert_eq!(message, received.to_le_bytes());
+            received += 1;
+        }
+        prop_assert_eq!(sent, received);
+        prop_assert_eq!(sender.stats().sent, u64::from(sent));
+    }
+}
+
+/// A delay in which the test plays the peer.
+struct Steps<F> {
+    steps: Vec<u32>,
+    act: F,
+}
+
+impl<F: FnMut(usize)> DelayNs for Steps<F> {
+    fn delay_ns(&mut self, ns: u32) {
+        self.steps.push(ns);
+        (self.act)(self.steps.len());
+    }
+}
+
+#[test]
+fn a_bounded_wait_looks_at_most_so_often_and_ends_with_the_first_message() {
+    let (mut a, mut b, _) = pair();
+    let ((mut la, mut ca), (mut lb, mut cb)) = (a.attach(Attach::polled()), b.attach(Attach::polled()));
+    let (mut receiver, mut sender) = (ca.receiver(0).unwrap(), cb.sender(0).unwrap());
+    let mut buffer = [0; 100];
+    let mut idle = Steps { steps: Vec::new(), act: |_| () };
+    assert_eq!(receiver.recv_within(&mut idle, 100, 250, &mut buffer), Err(RecvError::NotUp));
+    assert_eq!(sender.send_within(&mut idle, 100, 99, b"early"), Err(SendError::NotUp));
+    assert_eq!(idle.steps, [100, 100]);
+    connect(&mut la, &mut lb);
+    assert_eq!(receiver.recv_within(&mut idle, 1000, 3000, &mut buffer), Ok(None));
+    assert_eq!(idle.steps[2..], [1000; 3]);
+    // No step at all is not for ever.
+    assert_eq!(receiver.recv_within(&mut idle, 0, 5, &mut buffer), Ok(None));
+    assert_eq!(idle.steps[5..], [1; 5]);
+
+    let mut third = Steps {
+        steps: Vec::new(),
+        act: |step| {
+            if step == 3 {
+                sender.try_send(b"third").unwrap().ignore();
+            }
+        },
+    };
+    assert_eq!(receiver.recv_within(&mut third, 10, u32::MAX, &mut buffer), Ok(Some(&b"third"[..])));
+    assert_eq!(third.steps, [10; 3]);
+    // Errors are not waited out.
+    sender.try_send(b"twelve bytes").unwrap().ignore();
+    let too_small = receiver.recv_within(&mut idle, 10, 100, &mut buffer[..11]);
+    assert_eq!(too_small, Err(RecvError::BufferTooSmall { need: 12, have: 11 }));
+
+    while sender.try_send(&[0; 100]).is_ok() {}
+    idle.steps.clear();
+    assert_eq!(sender.send_within(&mut idle, 10, 39, b"full"), Err(SendError::Full));
+    assert_eq!(idle.steps, [10; 3]);
+    let mut room = Steps {
+        steps: Vec::new(),
+        act: |step| {
+            if step == 2 {
+                while receiver.try_recv(&mut buffer).unwrap().is_some() {}
+            }
+        },
+    };
+    assert!(sender.send_within(&mut room, 10, 1000, b"room").is_ok());
+    assert_eq!(room.steps, [10; 2]);
+}
