@@ -6,8 +6,8 @@
 //! - [`Link::poll`], every cycle: is the peer there, is it the same as before, do we agree? No doorbell is needed for it.
 //! - [`Sender::try_send`] never touches the device. It answers with a [`Notice`]: ring it, or ignore it if the peer polls.
 //! - [`Receiver::try_recv`] for a loop that polls; [`Receiver::recv`] spins, arms, sleeps on a [`Wait`](crate::notify::Wait) for a bounded time.
-//! - For tasks, [`Receiver::recv_async`] and [`Sender::send_async`], woken by an [`Event`](crate::notify::Event), and under them `poll_recv` and
-//!   `poll_send`; for loops without interrupts [`Receiver::recv_within`] and [`Sender::send_within`], with a `DelayNs`.
+//! - For tasks, [`Receiver::recv_async`], [`Sender::send_async`] and [`Reader::changed`], woken by an [`Event`](crate::notify::Event), and under
+//!   them `poll_recv`, `poll_send`, `poll_changed`; for loops without interrupts `recv_within`, `send_within`, `changed_within`, with a `DelayNs`.
 //!
 //! A peer that restarts is reported once by each half ([`SendError::PeerRestarted`], [`RecvError::PeerRestarted`]), and nothing of its
 //! earlier life is ever delivered. A peer that writes what no honest one can closes that channel ([`PeerViolation`]) until `resync`;

@@ -6,7 +6,7 @@
 //! | [`Receiver::recv`](super::Receiver::recv) | a loop that sleeps | spinning, then a [`Wait`](crate::notify::Wait) of bounded length |
 //! | `x_within` | a loop without interrupts | a [`DelayNs`] between looks, up to a limit |
 //! | `poll_x` | a future of one's own | an [`Event`](crate::notify::Event) that wakes its waker |
-//! | `x_async` | a task | `poll_x` until it is ready |
+//! | `x_async`, for sampling `changed` | a task | `poll_x` until it is ready |
 //!
 //! # No wake-up is lost
 //! `poll_x` looks, registers its waker, arms, and looks again. A doorbell before the registration was for what the second look
@@ -18,12 +18,14 @@
 //! for the price of a `try_x`. A task that polls the link wakes the others when its state changes.
 //!
 //! A link that is not up is waited for like a message. Every error is handed on as `try_x` gives it, at once: a task
-//! that ignores `Closed` or `Violated` and calls again never lets others run.
+//! that ignores `Closed` or `Violated` and calls again never lets others run. Nor does one whose channel the peer keeps full, as
+//! nothing has to be waited for: a task that shares its executor yields after some number of messages.
 //!
 //! # Cancellation
 //! A future may be dropped at any await: a message is received, or sent, by the very poll that is ready with it, and by no other. What a
 //! dropped one leaves behind is at most a wish for one doorbell and a waker, which the next one replaces.
 
+mod reader;
 mod receiver;
 mod sender;
 

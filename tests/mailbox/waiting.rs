@@ -155,7 +155,7 @@ fn a_send_into_a_full_channel_is_ready_once_there_is_room_and_sends_once() {
         assert_eq!(receiver.try_recv(&mut buffer), Ok(Some(&[number][..])));
     }
     assert_eq!(receiver.try_recv(&mut buffer), Ok(None));
-    assert_eq!(sender.stats().sent, 9);
+    assert_eq!((sender.stats().sent, sender.stats().full), (9, 2));
 }
 
 #[test]
@@ -307,4 +307,43 @@ fn a_bounded_wait_looks_at_most_so_often_and_ends_with_the_first_message() {
     };
     assert!(sender.send_within(&mut room, 10, 1000, b"room").is_ok());
     assert_eq!(room.steps, [10; 2]);
+}
+
+#[test]
+fn a_change_is_waited_for_through_restarts_and_a_bounded_wait_for_it_ends() {
+    const STATE: [Channel; 1] = [Channel::sampling(End::Second, 56)];
+    let (first, second) = ivshmem::fake::memory::loop_back(1 << 16).unwrap();
+    let mut a = Mailbox::new(first, End::First, &STATE).unwrap();
+    let mut b = Mailbox::new(second, End::Second, &STATE).unwrap();
+    let (mut la, mut ca) = a.attach(Attach::polled());
+    let mut reader = ca.reader(0).unwrap();
+    let (tick, wakes) = (Bell::default(), Wakes::new());
+    let waker = wakes.clone().into();
+    let mut cx = Context::from_waker(&waker);
+    let mut idle = Steps { steps: Vec::new(), act: |_| () };
+    let mut buffer = [0; 56];
+    for session in 0..3u8 {
+        assert!(reader.poll_changed(&mut cx, &&tick).is_pending(), "nobody there");
+        let (mut lb, mut cb) = b.attach(Attach::polled());
+        let mut writer = cb.writer(0).unwrap();
+        connect(&mut la, &mut lb);
+        assert!(reader.poll_changed(&mut cx, &&tick).is_pending(), "nothing written");
+        assert!(!reader.changed_within(&mut idle, 10, 20));
+        writer.write(&[session]).unwrap().ignore();
+        assert!(reader.poll_changed(&mut cx, &&tick).is_ready());
+        assert!(reader.changed_within(&mut idle, 10, 20));
+        assert_eq!(reader.read(&mut buffer, 0).unwrap().bytes, [session]);
+        assert!(reader.poll_changed(&mut cx, &&tick).is_pending(), "read already");
+        drop((lb, cb));
+        let (mut lb, _) = b.attach(Attach::polled());
+        la.poll(0);
+        lb.close();
+        la.poll(0);
+        assert!(reader.poll_changed(&mut cx, &&tick).is_ready(), "an error is news");
+        assert_eq!(reader.read(&mut buffer, 0).err(), Some(ReadError::Closed));
+        let (mut lb, _) = b.attach(Attach::polled());
+        la.poll(0);
+        lb.poll(0);
+    }
+    assert_eq!(idle.steps.len(), 6);
 }

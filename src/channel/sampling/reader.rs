@@ -272,8 +272,13 @@ impl<'a, M: Memory> Reader<'a, M> {
         if self.arms {
             Wish::make(self.mailbox, self.place, seen.wrapping_add(1), key);
         }
+        self.is_unread(key)
+    }
+
+    /// Whether there is a value under this key that was not read. 1 load.
+    pub(in crate::channel) fn is_unread(&self, key: Key) -> bool {
         let latest = self.keyed_at(wire::LATEST);
-        latest.key == key && (self.seen.is_none() || latest.count != seen)
+        latest.key == key && self.seen.is_none_or(|seen| latest.count != seen.count)
     }
 
     /// Goes on after a violation. No access.
@@ -293,7 +298,7 @@ impl<'a, M: Memory> Reader<'a, M> {
     }
 
     /// Checks that this half may go on, and says under which key the writer's values are.
-    fn ready(&mut self) -> Result<Key, ReadError> {
+    pub(in crate::channel) fn ready(&mut self) -> Result<Key, ReadError> {
         let board = &self.mailbox.board;
         let Some(session) = board.session() else {
             return Err(match board.closed() {

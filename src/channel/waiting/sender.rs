@@ -13,7 +13,7 @@ impl<M: Memory> Sender<'_, M> {
     /// Sends one message, or has the task woken by `event` to try again while the channel is full or the link not up.
     ///
     /// No doorbell announces room: `event` is one that is woken periodically, by a timer's tick for instance, or the one on
-    /// which the peer's answers arrive. The accesses of two [`try_send`](Self::try_send). One task waits on an event.
+    /// which the peer's answers arrive. The accesses of two [`try_send`](Self::try_send) and a [`room`](Self::room). One task waits on an event.
     pub fn poll_send<E: Event + ?Sized>(
         &mut self,
         cx: &mut Context<'_>,
@@ -24,8 +24,12 @@ impl<M: Memory> Sender<'_, M> {
             return Poll::Ready(sent);
         }
         event.register(cx.waker());
-        // After the registration: room that was there before it is found by this attempt.
-        self.attempt(message)
+        // After the registration: room that was there before it is found by this look.
+        match self.room() {
+            Ok(0) | Err(SendError::NotUp) => Poll::Pending,
+            Ok(_) => self.attempt(message),
+            Err(error) => Poll::Ready(Err(error)),
+        }
     }
 
     /// Sends one message, waiting for room and for the link, and says whether a doorbell is due for it:

@@ -143,6 +143,49 @@ fn no_wake_up_is_lost_wherever_message_and_doorbell_fall_between_look_registrati
 }
 
 #[test]
+fn no_change_is_lost_wherever_value_and_doorbell_fall() {
+    const STATE: [Channel; 1] = [Channel::sampling(End::Second, 56)];
+    const STEPS: u32 = 12;
+    let mut slept = 0;
+    for (read_before, write_at) in [false, true].into_iter().flat_map(|read| (0..STEPS).map(move |at| (read, at))) {
+        let case = format!("read before: {read_before}, written at {write_at}");
+        let (first, second) = loop_back(1 << 16).unwrap();
+        let mut b = Mailbox::new(second, End::Second, &STATE).unwrap();
+        let (mut lb, mut cb) = b.attach(Attach::interrupt_driven(1));
+        let (writer, bell) = (RefCell::new(cb.writer(0).unwrap()), Bell::default());
+        let script = Script::default();
+        let mut a = Mailbox::new(Stepped { script: &script, inner: first }, End::First, &STATE).unwrap();
+        let (mut la, mut ca) = a.attach(Attach::interrupt_driven(0));
+        let mut reader = ca.reader(0).unwrap();
+        connect(&mut la, &mut lb);
+        let mut buffer = [0; 56];
+        if read_before {
+            writer.borrow_mut().write(b"before").unwrap().ignore();
+            assert_eq!(reader.read(&mut buffer, 0).unwrap().bytes, b"before");
+        }
+        let event = Stepped { script: &script, inner: &bell };
+        let wakes = Wakes::new();
+        let waker = wakes.clone().into();
+        let mut cx = Context::from_waker(&waker);
+        script.step.set(0);
+        script.at(write_at, || {
+            writer.borrow_mut().write(b"news").unwrap().ring(&bell).unwrap();
+        });
+        let polled = reader.poll_changed(&mut cx, &event);
+        assert!(script.step.get() < STEPS, "{case}: {} steps", script.step.get());
+        script.rest();
+        if polled.is_pending() {
+            slept += 1;
+            assert!(wakes.take() >= 1, "{case}: asleep for ever");
+            assert!(reader.poll_changed(&mut cx, &event).is_ready(), "{case}");
+        }
+        assert_eq!(reader.read(&mut buffer, 0).unwrap().bytes, b"news", "{case}");
+        assert!(reader.poll_changed(&mut cx, &event).is_pending(), "{case}: nothing new since");
+    }
+    assert!(slept > 0, "no case in which the reader sleeps");
+}
+
+#[test]
 fn room_that_comes_before_the_registration_is_found_without_another_wake() {
     for room_at in 0..2 {
         let (first, second) = loop_back(1 << 16).unwrap();
