@@ -6,6 +6,9 @@ pub(crate) mod registers;
 mod socket;
 mod sysfs;
 mod vfio;
+mod window;
+
+pub use window::window;
 
 use crate::{DeviceName, Mapping, OpenError, Sysfs, Vector};
 use core::fmt;

@@ -1,5 +1,6 @@
 //! The sub-commands, what they have in common, and the exit codes.
 
+mod chaos;
 mod dump;
 mod list;
 mod mailbox;
@@ -34,6 +35,7 @@ Examples:
   ivshmem-peer recv --device file:/dev/shm/ivshmem --count 2
   ivshmem-peer ring --device sysfs:0000:00:03.0 --peer 1 --vector 0
   ivshmem-peer dump --device file:/dev/shm/ivshmem
+  ivshmem-peer chaos length --seed 7 --seconds 30
 
 Exit codes:
   0  done
@@ -52,6 +54,7 @@ enum Command {
     Recv(recv::Recv),
     Ring(ring::Ring),
     Dump(dump::Dump),
+    Chaos(chaos::Chaos),
 }
 
 /// Which device, for every sub-command but `list`.
@@ -138,6 +141,7 @@ pub(super) fn main() -> ExitCode {
         Command::Recv(recv) => recv.run(),
         Command::Ring(ring) => ring.run(),
         Command::Dump(dump) => dump.run(),
+        Command::Chaos(chaos) => chaos.run(),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -33,6 +33,7 @@
 
 mod backend;
 mod bus_error;
+pub mod chaos;
 mod error;
 mod exchange;
 mod mapping;
@@ -40,7 +41,7 @@ mod name;
 mod sysfs;
 mod vector;
 
-pub use backend::{Backend, Kind, Purpose, RingError, open};
+pub use backend::{Backend, Kind, Purpose, RingError, open, window};
 pub use bus_error::{BUS_ERROR_EXIT_CODE, exit_on_bus_error};
 pub use error::OpenError;
 pub use exchange::{Exchange, ExchangeStats, LONGEST_SLEEP, MAX_MESSAGE, mailbox};

@@ -17,11 +17,16 @@ use ivshmem_peer::{Mapping, Purpose};
 pub(super) struct Dump {
     #[command(flatten)]
     device: DeviceArguments,
+    /// Where the mailbox begins in the shared memory, in bytes, a multiple of 8; the other offsets shown count from there.
+    #[arg(long, value_name = "BYTES", default_value_t = 0)]
+    offset: usize,
 }
 
 impl Dump {
     pub(super) fn run(&self) -> Result<(), Failure> {
         let (name, backend) = self.device.open(Purpose::Access)?;
+        let backend =
+            ivshmem_peer::window(backend, self.offset).map_err(|error| Failure::Failed(format!("{name}: {error}")))?;
         let memory = backend.memory();
         let need = Mailbox::<Mapping>::required_len(&COMMAND_RESPONSE)
             .map_err(|error| Failure::Failed(format!("{name}: {error}")))?;

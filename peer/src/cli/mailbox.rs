@@ -2,15 +2,19 @@
 
 use super::progress::Patience;
 use super::{DeviceArguments, Failure, stop};
+use core::fmt::Display;
 use core::time::Duration;
 use ivshmem::channel::{End, LinkState, Mailbox, RecvError, SendError};
 use ivshmem_peer::{Backend, DeviceName, Exchange, Mapping, Purpose};
 
-/// The mailbox of commands and responses at the start of the shared memory.
+/// The mailbox of commands and responses, and where it lies.
 #[derive(Debug, clap::Args)]
 pub(super) struct MailboxArguments {
     #[command(flatten)]
     device: DeviceArguments,
+    /// Where the mailbox begins in the shared memory, in bytes, a multiple of 8.
+    #[arg(long, value_name = "BYTES", default_value_t = 0)]
+    offset: usize,
     /// How long to wait for the other side, in seconds, each time it is waited for.
     #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=86400 * 365))]
     timeout: u64,
@@ -24,8 +28,9 @@ impl MailboxArguments {
     /// Opens the device and a mailbox on it; nothing in shared memory changes before the mailbox is attached.
     pub(super) fn open(&self, end: End) -> Result<Opened, Failure> {
         let (name, backend) = self.device.open(Purpose::Exchange)?;
-        let mailbox =
-            ivshmem_peer::mailbox(&*backend, end).map_err(|error| Failure::Failed(format!("{name}: {error}")))?;
+        let failed = |error: &dyn Display| Failure::Failed(format!("{name}: {error}"));
+        let backend = ivshmem_peer::window(backend, self.offset).map_err(|error| failed(&error))?;
+        let mailbox = ivshmem_peer::mailbox(&*backend, end).map_err(|error| failed(&error))?;
         stop::catch()?;
         Ok(Opened { name, backend, mailbox })
     }
