@@ -56,14 +56,13 @@ pub enum Vectors {
 }
 
 impl Layout {
-    /// Finds out a function's layout and enables memory decode. Sizes BAR2 and nothing else, and maps nothing.
-    ///
-    /// On error Command is as it was.
+    /// Finds out a function's layout and enables memory decode; also says what Command was. Sizes BAR2 and nothing else, and
+    /// maps nothing. On error Command is as it was.
     pub(super) fn probe<A: ConfigAccess + ?Sized>(
         access: &A,
         function: &Function,
         options: Options,
-    ) -> Result<Self, OpenError> {
+    ) -> Result<(Self, Command), OpenError> {
         let address = find::check(function)?;
         let header = Header::new(access, address);
         let bar0 = bar(access, address, 0)?;
@@ -102,7 +101,7 @@ impl Layout {
             return Err(OpenError::DeviceGone);
         }
         header.set_command(command | Command::MEMORY);
-        Ok(layout)
+        Ok((layout, command))
     }
 
     /// The hypervisor differences that apply.

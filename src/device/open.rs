@@ -6,7 +6,7 @@ use crate::log::log;
 use crate::memory::SharedMemory;
 use crate::mmio::{Caching, Mapper, Region};
 use crate::msix::{self, Interrupts, Message, MsixError};
-use crate::pci::{Address, ConfigAccess, Function};
+use crate::pci::{Address, ConfigAccess, Function, Header};
 use core::fmt;
 
 /// Reads of IVPosition before giving up: a VM exit each, so a second or more.
@@ -45,7 +45,8 @@ pub struct Device {
 }
 
 impl Device {
-    /// Finds a device, looks at its configuration space, enables memory decode and maps its BARs.
+    /// Finds a device, looks at its configuration space, enables memory decode and maps its BARs. On error configuration
+    /// space is as it was.
     ///
     /// BAR0 and the MSI-X structures are mapped uncached, BAR2 write-back. Only BAR2 is sized.
     ///
@@ -59,9 +60,11 @@ impl Device {
         options: Options,
     ) -> Result<Self, OpenError> {
         let function = find(access, &selector)?;
-        let device = Layout::probe(access, &function, options).and_then(|layout| {
+        let device = Layout::probe(access, &function, options).and_then(|(layout, command)| {
             // SAFETY: the addresses are those that the function decodes, and the caller promises that nothing else drives it.
-            unsafe { Self::with_layout(layout, mapper) }
+            let mapped = unsafe { Self::with_layout(layout, mapper) };
+            // A device that is not opened decodes no more than it did.
+            mapped.inspect_err(|_| Header::new(access, function.address).set_command(command))
         });
         // Whatever came of it: registers of a device that is gone read as 0 or all-ones, and neither means anything.
         if find::is_ivshmem(&function) {

@@ -142,7 +142,9 @@ fn revision_0_is_waited_for() {
 fn an_id_that_never_comes_is_an_error_after_a_bounded_wait() {
     let machine = qemu(1);
     machine.script_id(core::iter::repeat_n(0x1_0000, 1_000_000));
+    let before = machine.space().contents();
     assert_eq!(open(&machine).unwrap_err(), OpenError::Id { value: 0x1_0000, reads: 1_000_000 });
+    assert_eq!(machine.space().contents(), before);
 }
 
 #[test]
@@ -263,11 +265,29 @@ fn presence_is_asked_of_configuration_space() {
 }
 
 #[test]
-fn a_bar_that_cannot_be_mapped_is_an_error() {
-    for physical in [BAR0, BAR2 + 0xF_FFFF] {
+fn a_bar_that_cannot_be_mapped_is_an_error_and_configuration_space_is_as_it_was() {
+    for command in [0, 0x0102] {
+        for physical in [BAR0, BAR2 + 0xF_FFFF] {
+            let mut machine =
+                Machine::new(Hypervisor::Qemu, 5, Function::ivshmem_doorbell(1 << 20, 1).command(command)).unwrap();
+            let before = machine.space().contents();
+            machine.fail_to_map(physical);
+            assert_eq!(open(&machine).unwrap_err(), OpenError::Map(crate::mmio::MapError::OutOfFrames));
+            assert_eq!(machine.space().contents(), before);
+        }
+    }
+}
+
+#[test]
+fn msix_that_cannot_be_mapped_leaves_the_memory() {
+    for physical in [BAR1, BAR1 + 0x800] {
         let mut machine = qemu(1);
         machine.fail_to_map(physical);
-        assert_eq!(open(&machine).unwrap_err(), OpenError::Map(crate::mmio::MapError::OutOfFrames));
+        let mut device = open(&machine).unwrap();
+        let message = Message::new(0, 0x40).unwrap();
+        let unmapped = MsixError::Map(crate::mmio::MapError::OutOfFrames);
+        assert_eq!(device.enable_interrupts(&machine, &[message]).unwrap_err(), unmapped);
+        assert_eq!((device.kind(), device.memory().unwrap().len()), (Kind::Doorbell { vectors: 1 }, 1 << 20));
     }
 }
 
