@@ -1,9 +1,7 @@
-//! The PCI room against QEMU's own devices: real bridges, real BAR masks, real capability lists. No guest runs.
+//! Enumeration, BARs and capabilities on whatever QEMU has of them.
 
-mod qtest;
-
+use crate::qtest::Qemu;
 use ivshmem::pci::{self, Address, BarError, Command, ConfigAccess, Header, Width};
-use qtest::Qemu;
 
 fn at(text: &str) -> Address {
     text.parse().unwrap()

@@ -9,6 +9,7 @@ use std::sync::Mutex;
 const QEMU: &str = "qemu-system-x86_64";
 
 /// A running QEMU, which ends with this value.
+#[derive(Debug)]
 pub struct Qemu {
     child: Child,
     pipes: Mutex<(ChildStdin, BufReader<ChildStdout>)>,
@@ -52,6 +53,26 @@ impl Qemu {
             Some(digits) => u64::from_str_radix(digits, 16).unwrap(),
             None => 0,
         }
+    }
+
+    /// One 32-bit read of physical memory.
+    pub fn read32(&self, physical: u64) -> u32 {
+        self.ask(&format!("readl {physical:#x}")) as u32
+    }
+
+    /// One 32-bit write of physical memory.
+    pub fn write32(&self, physical: u64, value: u32) {
+        self.ask(&format!("writel {physical:#x} {value:#x}"));
+    }
+
+    /// One 8-bit write to an I/O port.
+    pub fn out8(&self, port: u16, value: u8) {
+        self.ask(&format!("outb {port:#x} {value:#x}"));
+    }
+
+    /// One 32-bit write to an I/O port.
+    pub fn out32(&self, port: u16, value: u32) {
+        self.ask(&format!("outl {port:#x} {value:#x}"));
     }
 
     pub fn ports(&self) -> Ports<'_> {
