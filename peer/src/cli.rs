@@ -8,8 +8,12 @@ mod operator;
 mod progress;
 mod recv;
 mod ring;
+mod sample;
 mod send;
+mod stats;
 mod stop;
+mod terminal;
+mod window;
 
 use clap::{Args, Parser, Subcommand};
 use core::fmt;
@@ -36,6 +40,8 @@ Examples:
   ivshmem-peer ring --device sysfs:0000:00:03.0 --peer 1 --vector 0
   ivshmem-peer dump --device file:/dev/shm/ivshmem
   ivshmem-peer chaos length --seed 7 --seconds 30
+  ivshmem-peer sample watch --channels sampling:first:56
+  ivshmem-peer stats --device file:/dev/shm/ivshmem --every 1000 --count 60
 
 Exit codes:
   0  done
@@ -55,6 +61,8 @@ enum Command {
     Ring(ring::Ring),
     Dump(dump::Dump),
     Chaos(chaos::Chaos),
+    Sample(sample::Sample),
+    Stats(stats::Stats),
 }
 
 /// Which device, for every sub-command but `list`.
@@ -142,6 +150,8 @@ pub(super) fn main() -> ExitCode {
         Command::Ring(ring) => ring.run(),
         Command::Dump(dump) => dump.run(),
         Command::Chaos(chaos) => chaos.run(),
+        Command::Sample(sample) => sample.run(),
+        Command::Stats(stats) => stats.run(),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

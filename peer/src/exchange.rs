@@ -1,25 +1,14 @@
 //! The command-and-response mailbox over a [`Backend`]: one end of it, polled or interrupt-driven as the backend allows.
 
-use crate::{Backend, Kind, Mapping, RingError, Vector, poll_until};
+use crate::{Attachment, Backend, Mapping, RingError, Vector};
 use core::time::Duration;
 use ivshmem::channel::{
-    Attach, COMMAND_RESPONSE, End, Link, LinkState, Mailbox, MailboxError, Receiver, RecvError, SendError, Sender,
-    Snapshot,
+    COMMAND_RESPONSE, End, LinkState, Mailbox, MailboxError, Receiver, RecvError, SendError, Sender, Snapshot,
 };
 use std::time::Instant;
 
 /// How long an interrupt-driven end sleeps at most, and so by how much a lost doorbell delays a message.
 pub const LONGEST_SLEEP: Duration = Duration::from_millis(10);
-
-/// How long an interrupt-driven end sleeps at most while the link is not up: no doorbell announces that it is.
-const LONGEST_SLEEP_UNLINKED: Duration = Duration::from_millis(1);
-
-/// How long a polled end looks without a pause after it last sent or received: longer than an answer takes, so that pausing costs
-/// no round trip anything.
-const EAGER: Duration = Duration::from_millis(20);
-
-/// How long a polled end pauses between looks from then on, so that waiting does not take a whole processor.
-const PAUSE: Duration = Duration::from_millis(1);
 
 /// Looks before going to sleep: about 10 us on hardware, which saves the doorbell of a peer that answers at once.
 const SPIN: u32 = 100;
@@ -33,17 +22,11 @@ pub const MAX_MESSAGE: usize = 248;
 #[derive(Debug)]
 pub struct Exchange<'a> {
     backend: &'a dyn Backend,
-    link: Link<'a, Mapping>,
+    attachment: Attachment<'a>,
     sender: Sender<'a, Mapping>,
     receiver: Receiver<'a, Mapping>,
     /// Which channel `sender` sends.
     outgoing: usize,
-    vector: Option<&'a Vector>,
-    start: Instant,
-    /// When this end was attached, sent or received last.
-    active: Instant,
-    rings: u64,
-    refused: Option<RingError>,
 }
 
 /// What an exchange has counted.
@@ -73,61 +56,49 @@ pub fn mailbox(backend: &dyn Backend, end: End) -> Result<Mailbox<'static, Mappi
 impl<'a> Exchange<'a> {
     /// Attaches as `end`, the one that `mailbox` was made for: from here on the peer sees a new session.
     pub fn attach(mailbox: &'a mut Mailbox<'static, Mapping>, backend: &'a dyn Backend, end: End) -> Self {
-        // Both channels ring the receiver's vector 0. The vectors are enabled already: what fires from here on is kept.
-        let vector = backend.vector(0);
-        let (link, mut channels) = mailbox.attach(Attach {
-            id: backend.id().filter(|_| backend.kind() == Kind::Doorbell),
-            seed: seed(),
-            stale_after: 0,
-            wants_doorbells: if vector.is_some() { u64::MAX } else { 0 },
-        });
+        // Both channels ring the receiver's vector 0.
+        let (attachment, mut channels) = Attachment::attach(mailbox, backend, 0);
         let (outgoing, incoming) = match end {
             End::First => (1, 0),
             End::Second => (0, 1),
         };
         let sender = channels.sender(outgoing).expect("COMMAND_RESPONSE has one channel from each end");
         let receiver = channels.receiver(incoming).expect("COMMAND_RESPONSE has one channel to each end");
-        let start = Instant::now();
-        Self { backend, link, sender, receiver, outgoing, vector, start, active: start, rings: 0, refused: None }
+        Self { backend, attachment, sender, receiver, outgoing }
     }
 
     /// Looks at the peer and answers it.
     pub fn poll(&mut self) -> LinkState {
-        let now = self.start.elapsed().as_nanos();
-        self.link.poll(u64::try_from(now).unwrap_or(u64::MAX))
+        self.attachment.poll()
     }
 
     /// Since when this end is attached.
     pub fn attached_at(&self) -> Instant {
-        self.start
+        self.attachment.attached_at()
     }
 
     /// The peer's id, if it has published one.
     pub fn peer_id(&self) -> Option<u16> {
-        self.link.peer_id()
+        self.attachment.peer_id()
     }
 
     /// Sends one message and rings if that is due.
     pub fn try_send(&mut self, message: &[u8]) -> Result<(), SendError> {
         let notice = self.sender.try_send(message)?;
-        self.active = Instant::now();
-        match notice.ring(self.backend) {
-            Ok(rang) => self.rings += u64::from(rang),
-            // A doorbell is a hint: the message is there, and the peer's own bounded sleep finds it.
-            Err(error) => self.refused = Some(error),
-        }
+        self.attachment.ring(notice);
         Ok(())
     }
 
     /// Receives the next message: waits for a doorbell, at most [`LONGEST_SLEEP`], or without vectors looks once and [rests](Self::rest).
     pub fn recv<'b>(&mut self, buffer: &'b mut [u8; MAX_MESSAGE]) -> Result<Option<&'b [u8]>, RecvError> {
-        let received = match self.vector {
+        let vector = self.attachment.vector();
+        let received = match vector {
             Some(vector) => self.receiver.recv(buffer, &vector.bounded(LONGEST_SLEEP), SPIN)?,
             None => self.receiver.try_recv(buffer)?,
         };
-        match (&received, self.vector) {
-            (Some(_), _) => self.active = Instant::now(),
-            (None, None) => pause(self.active),
+        match (&received, vector) {
+            (Some(_), _) => self.attachment.received(),
+            (None, None) => self.attachment.pause(),
             (None, Some(_)) => {}
         }
         Ok(received)
@@ -135,12 +106,7 @@ impl<'a> Exchange<'a> {
 
     /// Lets others run while there is nothing to do: for at most a millisecond, or until a doorbell comes.
     pub fn rest(&self) {
-        match self.vector {
-            Some(vector) => {
-                vector.wait(vector.count(), LONGEST_SLEEP_UNLINKED);
-            }
-            None => pause(self.active),
-        }
+        self.attachment.rest();
     }
 
     /// Whether the peer has begun to receive what was sent in this session. From then on it gets all of it, even if this end closes.
@@ -153,7 +119,7 @@ impl<'a> Exchange<'a> {
 
     /// Tells the peer that this end is done.
     pub fn close(&mut self) {
-        self.link.close();
+        self.attachment.close();
     }
 
     /// What was counted so far.
@@ -162,30 +128,12 @@ impl<'a> Exchange<'a> {
         ExchangeStats {
             sent: self.sender.stats().sent,
             received: receiver.received,
-            interrupts: self.vector.map_or(0, Vector::count),
-            doorbells: self.rings,
+            interrupts: self.attachment.vector().map_or(0, Vector::count),
+            doorbells: self.attachment.rings(),
             recovered_by_poll: receiver.recovered_by_poll,
-            restarts: self.link.stats().sessions.saturating_sub(1),
-            refused: self.refused,
+            restarts: self.attachment.link_stats().sessions.saturating_sub(1),
+            refused: self.attachment.refused(),
         }
-    }
-}
-
-/// Between two looks of a polled end that was last `active` then.
-fn pause(active: Instant) {
-    match active.elapsed() {
-        idle if idle < EAGER => std::thread::yield_now(),
-        _ => poll_until(&mut [], Instant::now() + PAUSE),
-    }
-}
-
-/// Differs from run to run, also when the memory was replaced meanwhile.
-fn seed() -> u64 {
-    let mut bytes = [0; 8];
-    match rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::NONBLOCK) {
-        Ok(8) => u64::from_ne_bytes(bytes),
-        // Too early after boot for random numbers: the time since it will do.
-        _ => rustix::time::clock_gettime(rustix::time::ClockId::Boottime).tv_nsec.cast_unsigned(),
     }
 }
 

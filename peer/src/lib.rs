@@ -31,8 +31,10 @@
 #![cfg(target_os = "linux")]
 #![warn(missing_docs)]
 
+mod attachment;
 mod backend;
 mod bus_error;
+mod channels;
 pub mod chaos;
 mod error;
 mod exchange;
@@ -41,8 +43,10 @@ mod name;
 mod sysfs;
 mod vector;
 
+pub use attachment::Attachment;
 pub use backend::{Backend, Kind, Purpose, RingError, open, window};
 pub use bus_error::{BUS_ERROR_EXIT_CODE, exit_on_bus_error};
+pub use channels::{ChannelList, ChannelListError};
 pub use error::OpenError;
 pub use exchange::{Exchange, ExchangeStats, LONGEST_SLEEP, MAX_MESSAGE, mailbox};
 pub use mapping::Mapping;

@@ -136,6 +136,16 @@ impl Channel {
         Self { data_id: Some(data_id), ..self }
     }
 
+    /// The vector that [`vector`](Self::vector) set.
+    pub const fn rings(&self) -> u16 {
+        self.vector
+    }
+
+    /// The data id that [`protected`](Self::protected) set.
+    pub const fn data_id(&self) -> Option<u32> {
+        self.data_id
+    }
+
     /// What the channel does with messages.
     pub const fn kind(&self) -> Kind {
         self.kind

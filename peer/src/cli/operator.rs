@@ -2,16 +2,15 @@
 
 mod engine;
 mod script;
-mod terminal;
 
 use super::mailbox::{MailboxArguments, Opened};
+use super::terminal::{Line, Screen, Terminal};
 use super::{Failure, say};
 use engine::{Answer, Engine};
 use ivshmem::channel::End;
 use ivshmem::memory::Memory;
 use ivshmem_peer::{Backend, DeviceName, MAX_MESSAGE};
 use script::{Command, Script};
-use terminal::{Line, Screen, Terminal};
 
 /// Type commands to the real-time side and see its responses
 ///

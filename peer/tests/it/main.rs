@@ -6,6 +6,7 @@ mod cli;
 mod dump;
 mod exchange;
 mod responder;
+mod sample;
 mod sysfs;
 mod terminal;
 mod tree;

@@ -1,11 +1,11 @@
 //! One command at a time over the link, through restarts of the real-time side, with every round trip measured.
 
 use super::script::Command;
-use super::terminal::{Screen, Terminal};
 use crate::cli::Failure;
 use crate::cli::mailbox::{self, Incoming};
 use crate::cli::progress::Patience;
 use crate::cli::stop;
+use crate::cli::terminal::{Screen, Terminal};
 use core::time::Duration;
 use hdrhistogram::Histogram;
 use ivshmem::channel::{End, LinkState, Mailbox};

@@ -1,0 +1,86 @@
+//! `ivshmem-peer stats`.
+
+use super::window::{Window, WindowArguments};
+use super::{Failure, say, stop};
+use core::time::Duration;
+use ivshmem::channel::wire::{self, Key};
+use ivshmem::channel::{Channel, End, Kind, Snapshot};
+use ivshmem_peer::{Mapping, Purpose, poll_until};
+use std::time::Instant;
+
+/// Count what goes through a mailbox, from outside: its ends, and of each channel what was sent, received, and is in flight.
+///
+/// Only reads. The counts are those of the present session: they begin anew when either end restarts.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  ivshmem-peer stats --device file:/dev/shm/ivshmem
+  ivshmem-peer stats --device socket:/run/ivshmem.sock --every 1000 --count 60
+  ivshmem-peer stats --channels sampling:first:56")]
+pub(super) struct Stats {
+    #[command(flatten)]
+    window: WindowArguments,
+    /// Count again every so many milliseconds.
+    #[arg(long, value_name = "MS", default_value_t = 1000, value_parser = clap::value_parser!(u64).range(1..=3_600_000))]
+    every: u64,
+    /// How often to count.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    count: u64,
+}
+
+impl Stats {
+    pub(super) fn run(&self) -> Result<(), Failure> {
+        stop::catch()?;
+        let Window { memory, .. } = self.window.open(Purpose::Access)?;
+        let channels = self.window.channels().channels();
+        let snapshot = Snapshot::new(&memory, channels);
+        let mut beats = [None; 2];
+        for round in 0..self.count {
+            if round > 0 {
+                let next = Instant::now() + Duration::from_millis(self.every);
+                while Instant::now() < next {
+                    stop::check()?;
+                    poll_until(&mut [], next.min(Instant::now() + Duration::from_millis(100)));
+                }
+            }
+            for (end, name, beat) in [(End::First, "first", 0), (End::Second, "second", 1)] {
+                let line = snapshot.link(end);
+                if line.magic != wire::MAGIC || line.epoch == 0 {
+                    say(format_args!("stats: end {name} nobody"))?;
+                    continue;
+                }
+                let polls = beats[beat].map_or(0, |before| line.heartbeat.wrapping_sub(before));
+                beats[beat] = Some(line.heartbeat);
+                let state = if line.state == wire::CLOSED { "closed" } else { "attached" };
+                say(format_args!("stats: end {name} {state} epoch={:#x} polls={polls}", line.epoch))?;
+            }
+            for (index, channel) in channels.iter().enumerate() {
+                say(format_args!("stats: channel {index} {}", counts(&snapshot, index, channel)))?;
+            }
+        }
+        say(format_args!("stats: end"))
+    }
+}
+
+/// What a channel's words add up to.
+fn counts(snapshot: &Snapshot<'_, Mapping>, index: usize, channel: &Channel) -> String {
+    let Some(lines) = snapshot.channel(index) else { return "missing".into() };
+    if channel.kind() == Kind::Sampling {
+        let latest = wire::Keyed::from_word(lines.ring);
+        return format!("sampling written={}", latest.count);
+    }
+    let key = Key::from_bits(u32::try_from(lines.ring).unwrap_or(0));
+    if key.bits() == 0 {
+        return "queuing unused".into();
+    }
+    // The newest message's stamp is how many were sent; modulo 2^32, the one furthest ahead of what was acknowledged.
+    let received = if lines.acknowledged.key == key { lines.acknowledged.count } else { 0 };
+    let headers = (0..channel.slots()).filter_map(|slot| snapshot.slot(index, slot));
+    let ahead = headers
+        .filter(|header| header.to_word() != 0 && header.tag == key.tag())
+        .map(|header| header.stamp.wrapping_sub(received))
+        .filter(|ahead| *ahead <= channel.slots())
+        .max()
+        .unwrap_or(0);
+    let sent = received.wrapping_add(ahead);
+    format!("queuing sent={sent} acknowledged={received} unacknowledged={ahead} slots={}", channel.slots())
+}
