@@ -1,8 +1,8 @@
 //! What `send`, `recv` and `operator` share: their arguments, and a wait for the link.
 
 use super::progress::Patience;
-use super::{DeviceArguments, Failure, stop};
-use core::fmt::Display;
+use super::window::WindowArguments;
+use super::{Failure, stop};
 use core::time::Duration;
 use ivshmem::channel::{End, LinkState, Mailbox, RecvError, SendError};
 use ivshmem_peer::{Backend, DeviceName, Exchange, Mapping, Purpose};
@@ -11,10 +11,7 @@ use ivshmem_peer::{Backend, DeviceName, Exchange, Mapping, Purpose};
 #[derive(Debug, clap::Args)]
 pub(super) struct MailboxArguments {
     #[command(flatten)]
-    device: DeviceArguments,
-    /// Where the mailbox begins in the shared memory, in bytes, a multiple of 8.
-    #[arg(long, value_name = "BYTES", default_value_t = 0)]
-    offset: usize,
+    window: WindowArguments,
     /// How long to wait for the other side, in seconds, each time it is waited for.
     #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=86400 * 365))]
     timeout: u64,
@@ -27,10 +24,9 @@ impl MailboxArguments {
 
     /// Opens the device and a mailbox on it; nothing in shared memory changes before the mailbox is attached.
     pub(super) fn open(&self, end: End) -> Result<Opened, Failure> {
-        let (name, backend) = self.device.open(Purpose::Exchange)?;
-        let failed = |error: &dyn Display| Failure::Failed(format!("{name}: {error}"));
-        let backend = ivshmem_peer::window(backend, self.offset).map_err(|error| failed(&error))?;
-        let mailbox = ivshmem_peer::mailbox(&*backend, end).map_err(|error| failed(&error))?;
+        let (name, backend) = self.window.open(Purpose::Exchange)?;
+        let mailbox =
+            ivshmem_peer::mailbox(&*backend, end).map_err(|error| Failure::Failed(format!("{name}: {error}")))?;
         stop::catch()?;
         Ok(Opened { name, backend, mailbox })
     }

@@ -3,7 +3,7 @@
 use super::mailbox::{Role, printable, unlinked};
 use super::progress::Patience;
 use super::terminal::{Line, Terminal};
-use super::window::{Window, WindowArguments};
+use super::window::ChannelArguments;
 use super::{Failure, say, stop};
 use clap::Subcommand;
 use core::time::Duration;
@@ -46,7 +46,7 @@ enum Action {
 #[derive(Debug, clap::Args)]
 struct Source {
     #[command(flatten)]
-    window: WindowArguments,
+    window: ChannelArguments,
     /// Which channel, counted from 0.
     #[arg(long, value_name = "N", default_value_t = 0)]
     channel: usize,
@@ -79,7 +79,7 @@ struct WatchValues {
 #[derive(Debug, clap::Args)]
 struct Write {
     #[command(flatten)]
-    window: WindowArguments,
+    window: ChannelArguments,
     /// Which channel, counted from 0.
     #[arg(long, value_name = "N", default_value_t = 0)]
     channel: usize,
@@ -118,10 +118,11 @@ fn pause() {
 impl Source {
     /// Prints new values, and says how many it saw and how many were overwritten before.
     fn follow(&self, count: Option<u64>) -> Result<(u64, u64), Failure> {
-        let Window { name, memory, .. } = self.window.open(Purpose::Access)?;
+        let (name, backend) = self.window.open(Purpose::Access)?;
         let failed = |error: &dyn core::fmt::Display| Failure::Failed(format!("{name}: {error}"));
-        let mut subscriber = Subscriber::new(memory, self.from.end(), self.window.channels().channels())
-            .map_err(|error| failed(&error))?;
+        let mut subscriber =
+            Subscriber::new(backend.memory().clone(), self.from.end(), self.window.channels().channels())
+                .map_err(|error| failed(&error))?;
         let (mut watch, mut values) = subscriber.subscribe(0);
         let refresh = Duration::from_millis(self.refresh).as_nanos();
         let mut reader = values
@@ -180,10 +181,10 @@ impl Source {
 
 impl Write {
     fn run(&self) -> Result<(), Failure> {
-        let Window { name, backend, memory } = self.window.open(Purpose::Exchange)?;
+        let (name, backend) = self.window.open(Purpose::Exchange)?;
         let failed = |error: &dyn core::fmt::Display| Failure::Failed(format!("{name}: {error}"));
-        let mut mailbox =
-            Mailbox::new(memory, self.end.end(), self.window.channels().channels()).map_err(|error| failed(&error))?;
+        let mut mailbox = Mailbox::new(backend.memory().clone(), self.end.end(), self.window.channels().channels())
+            .map_err(|error| failed(&error))?;
         let (mut attachment, mut channels) = Attachment::attach(&mut mailbox, &*backend, 0);
         let mut writer = channels.writer(self.channel).map_err(|error| failed(&error))?;
         let mut write = |attachment: &mut Attachment<'_>, value: &[u8]| match writer.write(value) {

@@ -1,6 +1,6 @@
 //! `ivshmem-peer stats`.
 
-use super::window::{Window, WindowArguments};
+use super::window::ChannelArguments;
 use super::{Failure, say, stop};
 use core::time::Duration;
 use ivshmem::channel::wire::{self, Key};
@@ -18,7 +18,7 @@ use std::time::Instant;
   ivshmem-peer stats --channels sampling:first:56")]
 pub(super) struct Stats {
     #[command(flatten)]
-    window: WindowArguments,
+    window: ChannelArguments,
     /// Count again every so many milliseconds.
     #[arg(long, value_name = "MS", default_value_t = 1000, value_parser = clap::value_parser!(u64).range(1..=3_600_000))]
     every: u64,
@@ -30,9 +30,9 @@ pub(super) struct Stats {
 impl Stats {
     pub(super) fn run(&self) -> Result<(), Failure> {
         stop::catch()?;
-        let Window { memory, .. } = self.window.open(Purpose::Access)?;
+        let (_, backend) = self.window.open(Purpose::Access)?;
         let channels = self.window.channels().channels();
-        let snapshot = Snapshot::new(&memory, channels);
+        let snapshot = Snapshot::new(backend.memory(), channels);
         let mut beats = [None; 2];
         for round in 0..self.count {
             if round > 0 {

@@ -111,7 +111,12 @@ fn a_value_too_long_a_channel_of_another_kind_and_a_window_outside_are_said() {
     let output = peer(&[&["sample", "read", "--channel", "0"], &at(&file)[..]].concat());
     assert!(stderr(&output).contains("channel 0 is a Queuing channel"), "{}", stderr(&output));
     let output = peer(&["stats", "--device", &file.device, "--offset", "0xf000"]);
-    assert!(stderr(&output).contains("needs 40960 bytes at offset 0xf000"), "{}", stderr(&output));
+    assert!(
+        stderr(&output)
+            .contains("the mailbox needs 40960 bytes of shared memory and behind offset 0xf000 there are 4096"),
+        "{}",
+        stderr(&output)
+    );
     let output = peer(&["stats", "--device", &file.device, "--channels", "queuing:first:9x8"]);
     assert_eq!(output.status.code(), Some(2));
     assert!(stderr(&output).contains("channel 0 has 9 slots"), "{}", stderr(&output));
