@@ -1,5 +1,6 @@
 //! What `echo` and `control-loop` have in common: take each message, answer it, keep the link, count.
 
+use crate::clock::Clock;
 use crate::failure::{Failure, Named};
 use crate::response::{MAX_LEN, Response};
 use crate::say;
@@ -11,11 +12,13 @@ use ivshmem::notify::Doorbell;
 
 /// Looks before a message is worth a doorbell and a sleep.
 const SPIN: u32 = 64;
+/// Lines a second about the link, at most: a hostile peer could make thousands, and each takes the time of some hundred instructions.
+const LINES: u32 = 64;
 
 /// One end that answers: messages in on channel 0, one answer for each on channel 1, in order.
 ///
 /// An answer that the peer has no room for waits, and no message is taken meanwhile: nothing is dropped
-/// unless the peer restarts.
+/// unless the peer restarts. What the peer violates is said, counted, and begun anew.
 #[derive(Debug)]
 pub struct Service<'a, M, D> {
     name: &'static str,
@@ -27,6 +30,11 @@ pub struct Service<'a, M, D> {
     answer: Response,
     answer_waits: bool,
     complained: bool,
+    clock: Clock,
+    /// When the link was polled last, when the present second began, and the lines left in it.
+    now: u64,
+    second: u64,
+    lines: u32,
     counters: Counters,
 }
 
@@ -35,6 +43,7 @@ pub struct Service<'a, M, D> {
 struct Counters {
     doorbells: u64,
     dropped: u64,
+    resyncs: u32,
 }
 
 /// The numbers of an image's last line.
@@ -53,13 +62,17 @@ pub struct Totals {
     pub recovered_by_poll: u64,
     /// Times the peer restarted.
     pub restarts: u32,
+    /// Violations of the protocol by the peer.
+    pub violations: u32,
+    /// Times the link or a channel was begun anew after one.
+    pub resyncs: u32,
 }
 
 /// What came of one look at the channel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Served {
-    /// A message was taken, and its answer sent or kept.
-    Message,
+    /// A message was taken, and its answer sent or kept; or a channel was begun anew. Bounded work, whatever the peer does.
+    Work,
     /// There is nothing to do.
     Nothing,
     /// The message was the last: close the link and end.
@@ -73,6 +86,7 @@ impl<'a, M: Memory, D: Doorbell> Service<'a, M, D> {
         link: Link<'a, M>,
         mut channels: Channels<'a, M>,
         doorbell: Option<D>,
+        clock: Clock,
     ) -> Result<Self, TakeError> {
         Ok(Self {
             name,
@@ -84,18 +98,27 @@ impl<'a, M: Memory, D: Doorbell> Service<'a, M, D> {
             answer: Response::new(),
             answer_waits: false,
             complained: false,
+            clock,
+            now: 0,
+            second: 0,
+            lines: LINES,
             counters: Counters::default(),
         })
     }
 
-    /// Looks at the peer and says, once each, that it came up, restarted, left, or cannot be talked to.
+    /// Looks at the peer and says, once each, that it came up, went stale, restarted, left, or cannot be talked to.
     pub fn poll_link(&mut self, now: u64) -> LinkState {
+        self.now = now;
         let state = self.link.poll(now);
+        if matches!(state, LinkState::Violated(_)) {
+            self.link.resync();
+            self.counters.resyncs = self.counters.resyncs.saturating_add(1);
+        }
         if !state.is_up() && self.answer_waits {
             // Whoever asked is gone.
             self.drop_answer();
         }
-        if core::mem::discriminant(&state) != core::mem::discriminant(&self.state) {
+        if core::mem::discriminant(&state) != core::mem::discriminant(&self.state) && self.may_speak() {
             self.say_state(state);
         }
         self.state = state;
@@ -112,6 +135,7 @@ impl<'a, M: Memory, D: Doorbell> Service<'a, M, D> {
                     None => say!("{name}: up session={session:016x} peer=-"),
                 }
             }
+            LinkState::Stale { age } => say!("{name}: stale age_us={}", self.clock.to_us(age)),
             LinkState::PeerRestarted => {
                 say!("{name}: restarted restarts={}", self.link.stats().peer_restarts);
             }
@@ -120,9 +144,19 @@ impl<'a, M: Memory, D: Doorbell> Service<'a, M, D> {
                 say!("{name}: error Incompatible the peer's channels have digest {theirs:016x}, these {ours:016x}");
             }
             LinkState::Violated(violation) => say!("{name}: error {}", Named(&violation)),
-            // Waiting is where every link begins; staleness is not asked for.
+            // Waiting is where every link begins.
             _ => {}
         }
+    }
+
+    /// Whether this second still has a line for the link.
+    fn may_speak(&mut self) -> bool {
+        if self.now.wrapping_sub(self.second) >= self.clock.from_us(1_000_000) {
+            (self.second, self.lines) = (self.now, LINES);
+        }
+        let may = self.lines > 0;
+        self.lines = self.lines.saturating_sub(1);
+        may
     }
 
     /// Takes one message, if there is one, and answers it with what `answer` writes.
@@ -145,16 +179,13 @@ impl<'a, M: Memory, D: Doorbell> Service<'a, M, D> {
         let message = match message {
             Ok(Some(message)) => message,
             Ok(None) => return Served::Nothing,
-            Err(error) => {
-                self.receive_failed(error);
-                return Served::Nothing;
-            }
+            Err(error) => return self.receive_failed(error),
         };
         self.answer.clear();
         let flow = answer(message, &mut self.answer);
         self.answer_waits = true;
         self.send();
-        if flow.is_break() { Served::Last } else { Served::Message }
+        if flow.is_break() { Served::Last } else { Served::Work }
     }
 
     /// Tells the peer that this end is done. What was sent stays for it to receive.
@@ -164,13 +195,16 @@ impl<'a, M: Memory, D: Doorbell> Service<'a, M, D> {
 
     /// What was counted so far.
     pub fn totals(&self) -> Totals {
+        let (link, messages, answers) = (self.link.stats(), self.messages.stats(), self.answers.stats());
         Totals {
-            received: self.messages.stats().received,
-            sent: self.answers.stats().sent,
-            lost: self.answers.stats().lost_at_most.saturating_add(self.counters.dropped),
+            received: messages.received,
+            sent: answers.sent,
+            lost: answers.lost_at_most.saturating_add(self.counters.dropped),
             doorbells: self.counters.doorbells,
-            recovered_by_poll: self.messages.stats().recovered_by_poll,
-            restarts: self.link.stats().peer_restarts,
+            recovered_by_poll: messages.recovered_by_poll,
+            restarts: link.peer_restarts,
+            violations: link.violations.saturating_add(messages.violations).saturating_add(answers.violations),
+            resyncs: self.counters.resyncs,
         }
     }
 
@@ -194,6 +228,7 @@ impl<'a, M: Memory, D: Doorbell> Service<'a, M, D> {
                 if matches!(error, SendError::Violated(_)) {
                     self.complain(&error);
                     self.answers.resync();
+                    self.counters.resyncs = self.counters.resyncs.saturating_add(1);
                 }
             }
         }
@@ -213,16 +248,23 @@ impl<'a, M: Memory, D: Doorbell> Service<'a, M, D> {
         self.counters.dropped = self.counters.dropped.saturating_add(1);
     }
 
-    fn receive_failed(&mut self, error: RecvError) {
-        if matches!(error, RecvError::Violated(_)) {
-            self.complain(&error);
-            self.messages.resync();
+    fn receive_failed(&mut self, error: RecvError) -> Served {
+        match error {
+            RecvError::Violated(_) => {
+                self.complain(&error);
+                self.messages.resync();
+                self.counters.resyncs = self.counters.resyncs.saturating_add(1);
+                Served::Work
+            }
+            // Said once: the next call receives.
+            RecvError::PeerRestarted { .. } | RecvError::PeerResynced { .. } => Served::Work,
+            _ => Served::Nothing,
         }
     }
 
     /// Says an error, but no second one in a session: a hostile peer could make thousands.
     fn complain(&mut self, error: &dyn Failure) {
-        if !self.complained {
+        if !self.complained && self.may_speak() {
             say!("{}: error {}", self.name, Named(error));
         }
         self.complained = true;

@@ -6,15 +6,27 @@ use crate::interrupts::FIRST_DOORBELL;
 use crate::machine::{Failed, Machine};
 use crate::options::{Mode, OptionError, Options};
 use crate::say;
-use crate::timer::Timer;
+use crate::service::Service;
+use crate::timer::{self, Timer};
 use core::fmt;
-use ivshmem::channel::Attach;
+use heapless::Vec;
+use ivshmem::channel::{Attach, COMMAND_RESPONSE, End, Mailbox};
 use ivshmem::device::{self, Device, DoorbellRegister, Kind, Selector};
-use ivshmem::interrupt::{Vector, event};
-use ivshmem::memory::SharedMemory;
+use ivshmem::interrupt::{StormGuard, Vector, event};
+use ivshmem::memory::{Memory, SharedMemory};
 use ivshmem::msix::{Interrupts, Message};
 use ivshmem::notify::Event;
 use ivshmem::pci::PortIo;
+
+/// Interrupts in a tick of a millisecond that are no storm yet.
+const STORM: u32 = 64;
+/// Where the second mailbox begins: bytes from the start of the memory.
+const SECOND_WINDOW: usize = 0x1_0000;
+/// Without a heartbeat for so long, in milliseconds, the peer is stale.
+const STALE_MS: u64 = 500;
+
+/// The mailboxes that an image serves: one or two, by the option `windows`.
+pub type Mailboxes = Vec<Mailbox<'static, SharedMemory>, 2>;
 
 /// Everything that `echo` and `control-loop` need before they can attach.
 #[derive(Debug)]
@@ -27,6 +39,11 @@ pub struct Station {
     pub mode: Mode,
     /// How the peer is rung; a plain device has no doorbell.
     pub doorbell: Option<DoorbellRegister>,
+    windows: u32,
+    stale_ms: u64,
+    guard: Option<StormGuard>,
+    /// The tick in which the guard's window began.
+    tick: u32,
     access: PortIo,
     device: Device,
     interrupts: Option<Interrupts>,
@@ -63,7 +80,7 @@ impl fmt::Display for MemoryTaken {
 }
 
 impl Station {
-    /// Reads the options `mode=polled|interrupt` and `device=<selector>`, opens the device and says `ready`.
+    /// Reads the options `mode=polled|interrupt`, `device=<selector>`, `windows=1|2` and `stale_ms=<n>`, opens the device and says `ready`.
     ///
     /// Configuration space is reached through the ports, which the PCs that boot these images have, and which take a
     /// tenth of the code of finding and using ECAM; `probe` shows that. Without a mode it is `interrupt` on a doorbell
@@ -71,7 +88,8 @@ impl Station {
     /// called once.
     pub fn open(machine: &mut Machine) -> Result<(Self, SharedMemory), Failed> {
         say!("{}: begin {}", machine.name, machine.command_line);
-        let (mode, selector) = options(machine.command_line).map_err(|error| machine.failed(&error))?;
+        let (mode, selector, windows, stale_ms) =
+            options(machine.command_line).map_err(|error| machine.failed(&error))?;
         let clock = Clock::calibrate().map_err(|error| machine.failed(&error))?;
         // SAFETY: ring 0, and nothing else in the image uses the ports; whether they are there is asked next.
         let access = unsafe { PortIo::new() };
@@ -96,6 +114,13 @@ impl Station {
                 Some(device.enable_interrupts(&access, &[message]).map_err(|error| machine.failed(&error))?)
             }
         };
+        let guard = match &interrupts {
+            None => None,
+            Some(interrupts) => {
+                let guard = StormGuard::new(interrupts, 0, event(FIRST_DOORBELL), STORM);
+                Some(guard.map_err(|error| machine.failed(&error))?)
+            }
+        };
         let memory = device.memory().ok_or_else(|| machine.failed(&MemoryTaken))?;
         let doorbell = device.doorbell().ok();
         let id = Id(&device);
@@ -106,11 +131,63 @@ impl Station {
             device.kind(),
             device.size()
         );
-        Ok((Self { clock, timer, mode, doorbell, access, device, interrupts }, memory))
+        let tick = timer::ticks();
+        Ok((Self { clock, timer, mode, doorbell, windows, stale_ms, guard, tick, access, device, interrupts }, memory))
+    }
+
+    /// The mailboxes, First end: at the start of the memory, and if asked for a second one 64 KiB further on.
+    pub fn mailboxes(&self, machine: &Machine, memory: &SharedMemory) -> Result<Mailboxes, Failed> {
+        let mut mailboxes = Vec::new();
+        for number in 0..(self.windows as usize).min(2) {
+            let offset = number * SECOND_WINDOW;
+            let length = memory.len().saturating_sub(offset);
+            let window = memory.window(offset, length).map_err(|error| machine.failed(&error))?;
+            let mailbox =
+                Mailbox::new(window, End::First, &COMMAND_RESPONSE).map_err(|error| machine.failed(&error))?;
+            // There is room for two.
+            let _ = mailboxes.push(mailbox);
+        }
+        Ok(mailboxes)
+    }
+
+    /// Attaches to each. Only the first one's peer is asked for doorbells: the second mailbox is looked at whenever anything wakes the image.
+    pub fn attach_all<'a>(
+        &self,
+        machine: &Machine,
+        mailboxes: &'a mut Mailboxes,
+    ) -> Result<Vec<Service<'a, SharedMemory, DoorbellRegister>, 2>, Failed> {
+        let mut services = Vec::new();
+        let mut attach = self.attach();
+        for mailbox in mailboxes {
+            let (link, channels) = mailbox.attach(attach);
+            let service = Service::new(machine.name, link, channels, self.doorbell.clone(), self.clock);
+            // There is room for two.
+            let _ = services.push(service.map_err(|error| machine.failed(&error))?);
+            attach.wants_doorbells = 0;
+        }
+        Ok(services)
+    }
+
+    /// Once a tick, after the channels were looked at: a vector that was masked because of a storm fires again.
+    pub fn end_storm(&mut self) {
+        let tick = timer::ticks();
+        if tick == self.tick {
+            return;
+        }
+        self.tick = tick;
+        if let (Some(guard), Some(interrupts)) = (&mut self.guard, &mut self.interrupts) {
+            // Only a vector that is not in use is refused, and vector 0 is.
+            let _ = guard.next_window(interrupts);
+        }
+    }
+
+    /// Ticks in which the vector was masked because of a storm.
+    pub fn storms(&self) -> u32 {
+        self.guard.as_ref().map_or(0, StormGuard::storms)
     }
 
     /// How this end presents itself in its mailbox.
-    pub fn attach(&self) -> Attach {
+    fn attach(&self) -> Attach {
         let id = match self.device.kind() {
             Kind::Plain => None,
             Kind::Doorbell { .. } => Some(self.device.id()),
@@ -119,7 +196,12 @@ impl Station {
             Mode::Polled => 0,
             Mode::Interrupt => u64::MAX,
         };
-        Attach { id, seed: self.clock.ticks(), wants_doorbells, ..Attach::polled() }
+        Attach {
+            id,
+            seed: self.clock.ticks(),
+            stale_after: self.clock.from_us(self.stale_ms.saturating_mul(1000)),
+            wants_doorbells,
+        }
     }
 
     /// The record of the vector that the peer rings; it never fires in polled mode.
@@ -129,6 +211,7 @@ impl Station {
 
     /// Disables the device's interrupts and says an error if that fails. Returns how many came.
     pub fn close(mut self, name: &str) -> u32 {
+        self.guard = None;
         if let Some(Err(error)) = self.interrupts.take().map(|interrupts| interrupts.close(&self.access)) {
             say!("{name}: error {}", Named(&error));
         }
@@ -136,11 +219,13 @@ impl Station {
     }
 }
 
-fn options(command_line: &str) -> Result<(Option<Mode>, Selector), OptionError<'_>> {
-    let options = Options::parse(command_line, &["mode", "device"])?;
+fn options(command_line: &str) -> Result<(Option<Mode>, Selector, u32, u64), OptionError<'_>> {
+    let options = Options::parse(command_line, &["mode", "device", "windows", "stale_ms"])?;
     let mode = options.get("mode", Mode::EXPECTED)?;
     let selector = options.get("device", "an address, a number from 0, size:BYTES or subsystem:ID")?;
-    Ok((mode, selector.unwrap_or_default()))
+    let windows = options.get("windows", "1 or 2")?;
+    let stale_ms = options.get("stale_ms", "milliseconds, 0 for never")?;
+    Ok((mode, selector.unwrap_or_default(), windows.unwrap_or(1), stale_ms.unwrap_or(STALE_MS)))
 }
 
 /// A device's id, or `-` if it is plain and has none.

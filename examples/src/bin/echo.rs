@@ -4,22 +4,26 @@
 //! echo: begin <command line>
 //! echo: ready device=<ssss:bb:dd.f> kind=<plain|doorbell> id=<n|-> size=<bytes> mode=<polled|interrupt>
 //! echo: up session=<16 hex digits> peer=<n|->
+//! echo: stale age_us=<n>
 //! echo: restarted restarts=<n>
 //! echo: closed
 //! echo: error <ErrorName> <details>
-//! echo: end received=<n> sent=<n> lost=<n> interrupts=<n> doorbells=<n> recovered_by_poll=<n> restarts=<n>
+//! echo: end received=<n> sent=<n> lost=<n> interrupts=<n> storms=<n> doorbells=<n> recovered_by_poll=<n> restarts=<n> violations=<n> resyncs=<n>
 //! ```
 //!
-//! It ends, with exit code 33, after it has sent back a message whose bytes are `quit`. `up` comes with each session, `restarted` when a
+//! It ends, with exit code 33, after it has sent back a message whose bytes are `quit`. `up` comes with each session, and after `stale`,
+//! which is said of a peer without a heartbeat; `restarted` when a
 //! peer that was up is replaced by another, `closed` when it leaves in order. `lost` is an upper bound: echoes
-//! that a peer which then restarted never acknowledged.
+//! that a peer which then restarted never acknowledged. `storms` counts the ticks in which the vector was masked because it was rung
+//! too often, `violations` what no honest peer does, and `resyncs` how often a channel or the link was begun anew after it.
+//! At most 64 lines a second are said about the link, so that a hostile peer cannot make the image do nothing else.
 //!
-//! Options: `mode=polled|interrupt`, by default `interrupt` if the device can; `device=<selector>`, by default the first.
+//! Options: `mode=polled|interrupt`, by default `interrupt` if the device can; `device=<selector>`, by default the first; `windows=2`
+//! serves a second mailbox, 64 KiB further on, whose counts come in a line `second` before `end`; `stale_ms=<n>`, by default 500, 0 for never.
 
 #![cfg_attr(target_os = "none", no_std, no_main)]
 
 use core::ops::ControlFlow;
-use ivshmem::channel::{COMMAND_RESPONSE, End, Mailbox};
 use ivshmem_examples::machine::{Failed, Machine};
 use ivshmem_examples::options::Mode;
 use ivshmem_examples::response::Response;
@@ -38,34 +42,48 @@ const LOOK_US: u64 = 2000;
 fn run(machine: &mut Machine) -> Result<(), Failed> {
     let (mut station, memory) = Station::open(machine)?;
     station.timer.every(TICK_US).map_err(|error| machine.failed(&error))?;
-    let mailbox = Mailbox::new(memory, End::First, &COMMAND_RESPONSE);
-    let mut mailbox = mailbox.map_err(|error| machine.failed(&error))?;
-    let (link, channels) = mailbox.attach(station.attach());
-    let service = Service::new(machine.name, link, channels, station.doorbell.clone());
-    let mut service = service.map_err(|error| machine.failed(&error))?;
+    let mut mailboxes = station.mailboxes(machine, &memory)?;
+    let mut services = station.attach_all(machine, &mut mailboxes)?;
 
     let clock = station.clock;
     let mut busy_until = clock.ticks();
-    loop {
+    'serving: loop {
         let sleep = Sleep::until_tick(station.vector());
         let now = clock.ticks();
-        let up = service.poll_link(now).is_up();
-        let wait = (up && station.mode == Mode::Interrupt).then_some(&sleep);
-        match service.serve(wait, echo) {
-            Served::Last => break,
-            Served::Message => busy_until = now.saturating_add(clock.from_us(LOOK_US)),
-            Served::Nothing if wait.is_none() && (!up || now >= busy_until) => sleep.to_tick(),
-            Served::Nothing => core::hint::spin_loop(),
+        let (mut up, mut idle, mut wait) = (false, true, None);
+        // The first mailbox comes last: it may sleep, if there is nothing to do for any.
+        for (number, service) in services.iter_mut().enumerate().rev() {
+            let this_up = service.poll_link(now).is_up();
+            up |= this_up;
+            wait = (number == 0 && this_up && idle && station.mode == Mode::Interrupt).then_some(&sleep);
+            match service.serve(wait, echo) {
+                Served::Last => break 'serving,
+                Served::Work => idle = false,
+                Served::Nothing => {}
+            }
+        }
+        station.end_storm();
+        if !idle {
+            busy_until = now.saturating_add(clock.from_us(LOOK_US));
+        } else if wait.is_none() && (!up || now >= busy_until) {
+            sleep.to_tick();
+        } else {
+            core::hint::spin_loop();
         }
     }
-    service.close();
+    services.iter_mut().for_each(Service::close);
 
-    let Totals { received, sent, lost, doorbells, recovered_by_poll, restarts } = service.totals();
+    let storms = station.storms();
     let interrupts = station.close(machine.name);
-    say!(
-        "echo: end received={received} sent={sent} lost={lost} interrupts={interrupts} doorbells={doorbells} \
-         recovered_by_poll={recovered_by_poll} restarts={restarts}"
-    );
+    for (service, word) in services.iter().zip(["end", "second"]).rev() {
+        let Totals { received, sent, lost, doorbells, recovered_by_poll, restarts, violations, resyncs } =
+            service.totals();
+        say!(
+            "echo: {word} received={received} sent={sent} lost={lost} interrupts={interrupts} storms={storms} \
+             doorbells={doorbells} recovered_by_poll={recovered_by_poll} restarts={restarts} violations={violations} \
+             resyncs={resyncs}"
+        );
+    }
     Ok(())
 }
 

@@ -4,10 +4,11 @@
 //! control-loop: begin <command line>
 //! control-loop: ready device=<ssss:bb:dd.f> kind=<plain|doorbell> id=<n|-> size=<bytes> mode=<polled|interrupt>
 //! control-loop: up session=<16 hex digits> peer=<n|->
+//! control-loop: stale age_us=<n>
 //! control-loop: restarted restarts=<n>
 //! control-loop: closed
 //! control-loop: error <ErrorName> <details>
-//! control-loop: end commands=<n> responses=<n> cycles=<n> missed=<n> interrupts=<n> doorbells=<n> recovered_by_poll=<n> restarts=<n>
+//! control-loop: end commands=<n> responses=<n> cycles=<n> missed=<n> busiest=<n> interrupts=<n> storms=<n> doorbells=<n> recovered_by_poll=<n> restarts=<n> violations=<n> resyncs=<n>
 //! ```
 //!
 //! Commands are text on channel 0, and each has one response on channel 1, in order:
@@ -22,10 +23,12 @@
 //! | anything else | `error unknown command: <its first 32 bytes>` |
 //!
 //! The cycle comes first: the axis is stepped at the tick, then commands are taken, in polled mode for half of the cycle
-//! and in interrupt mode whenever the doorbell rings, one at a time and none once the next tick has come. `cycles`
-//! counts the cycles that were due since the start, and `missed` those of them that did not run because an earlier one was late.
+//! and in interrupt mode whenever the doorbell rings, one at a time, at most 256 in a cycle and none once the next tick has come. `cycles`
+//! counts the cycles that were due since the start, and `missed` those of them that did not run because an earlier one was late;
+//! `busiest` is the most commands, and channels begun anew after a violation, that a cycle had. The other counts are those of `echo`.
 //!
-//! Options: `mode=polled|interrupt`, by default `interrupt` if the device can; `device=<selector>`, by default the first.
+//! Options: `mode=polled|interrupt`, by default `interrupt` if the device can; `device=<selector>`, by default the first; `windows=2`
+//! serves a second mailbox, 64 KiB further on, whose counts come in a line `second` before `end`; `stale_ms=<n>`, by default 500, 0 for never.
 
 #![cfg_attr(target_os = "none", no_std, no_main)]
 
@@ -35,7 +38,6 @@ mod schedule;
 
 use axis::Axis;
 use command::Cycles;
-use ivshmem::channel::{COMMAND_RESPONSE, End, Mailbox};
 use ivshmem_examples::machine::{Failed, Machine};
 use ivshmem_examples::options::Mode;
 use ivshmem_examples::say;
@@ -50,20 +52,20 @@ ivshmem_examples::image!(run);
 const CYCLE_US: u32 = 1000;
 /// How long commands are looked for in each cycle in polled mode, in microseconds from its start.
 const BUDGET_US: u64 = 500;
+/// Commands taken in a cycle, at most, of all mailboxes together.
+const BUDGET: u32 = 256;
 
 fn run(machine: &mut Machine) -> Result<(), Failed> {
     let (mut station, memory) = Station::open(machine)?;
-    let mailbox = Mailbox::new(memory, End::First, &COMMAND_RESPONSE);
-    let mut mailbox = mailbox.map_err(|error| machine.failed(&error))?;
-    let (link, channels) = mailbox.attach(station.attach());
-    let service = Service::new(machine.name, link, channels, station.doorbell.clone());
-    let mut service = service.map_err(|error| machine.failed(&error))?;
+    let mut mailboxes = station.mailboxes(machine, &memory)?;
+    let mut services = station.attach_all(machine, &mut mailboxes)?;
 
     let clock = station.clock;
     let budget = clock.from_us(BUDGET_US);
     let mut schedule = Schedule::new(clock.from_us(CYCLE_US.into()));
     let mut axis = Axis::new();
     let mut cycles = Cycles::default();
+    let mut busiest = 0;
     station.timer.every(CYCLE_US).map_err(|error| machine.failed(&error))?;
     let mut sleep = Sleep::until_tick(station.vector());
     'cycles: loop {
@@ -76,26 +78,47 @@ fn run(machine: &mut Machine) -> Result<(), Failed> {
         axis.coast(missed);
         axis.step();
 
-        if !service.poll_link(start).is_up() {
-            continue;
+        let mut up = [false; 2];
+        for (service, up) in services.iter_mut().zip(&mut up) {
+            *up = service.poll_link(start).is_up();
         }
-        let wait = (station.mode == Mode::Interrupt).then_some(&sleep);
-        while !sleep.is_over() && (wait.is_some() || clock.ticks().wrapping_sub(start) < budget) {
-            match service.serve(wait, |command, response| command::execute(command, &mut axis, cycles, response)) {
-                Served::Message => {}
-                Served::Nothing => core::hint::spin_loop(),
-                Served::Last => break 'cycles,
+        let [first_up, second_up] = up;
+        let interrupts = station.mode == Mode::Interrupt;
+        let mut work = 0;
+        let mut looks = first_up || second_up;
+        while looks && !sleep.is_over() && work + 2 <= BUDGET {
+            let mut idle = true;
+            // The first mailbox comes last: it may sleep, if there is nothing to do for any.
+            for (number, service) in services.iter_mut().enumerate().rev() {
+                let wait = (number == 0 && first_up && idle && interrupts).then_some(&sleep);
+                match service.serve(wait, |command, response| command::execute(command, &mut axis, cycles, response)) {
+                    Served::Work => {
+                        idle = false;
+                        work += 1;
+                    }
+                    Served::Nothing => core::hint::spin_loop(),
+                    Served::Last => break 'cycles,
+                }
             }
+            // In interrupt mode a doorbell ends the sleep; without a first peer to ring there is no sleep, but the one to the tick.
+            looks = if interrupts { first_up || !idle } else { clock.ticks().wrapping_sub(start) < budget };
         }
+        busiest = busiest.max(work);
+        station.end_storm();
     }
-    service.close();
+    services.iter_mut().for_each(Service::close);
 
-    let Totals { received, sent, doorbells, recovered_by_poll, restarts, .. } = service.totals();
+    let storms = station.storms();
     let interrupts = station.close(machine.name);
     let Cycles { due, missed } = cycles;
-    say!(
-        "control-loop: end commands={received} responses={sent} cycles={due} missed={missed} interrupts={interrupts} \
-         doorbells={doorbells} recovered_by_poll={recovered_by_poll} restarts={restarts}"
-    );
+    for (service, word) in services.iter().zip(["end", "second"]).rev() {
+        let Totals { received, sent, doorbells, recovered_by_poll, restarts, violations, resyncs, .. } =
+            service.totals();
+        say!(
+            "control-loop: {word} commands={received} responses={sent} cycles={due} missed={missed} busiest={busiest} \
+             interrupts={interrupts} storms={storms} doorbells={doorbells} recovered_by_poll={recovered_by_poll} \
+             restarts={restarts} violations={violations} resyncs={resyncs}"
+        );
+    }
     Ok(())
 }
