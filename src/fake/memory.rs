@@ -1,11 +1,15 @@
-//! Shared memory without a device: two views of one mapping, memory that answers as a hostile peer might, and
+//! Shared memory without a device: two views of one mapping, memory of one thread, memory that a hostile peer shares, and
 //! memory of an end that dies at any of its stores.
 
+mod checks;
 mod cutter;
 mod oracle;
+mod words;
 
+pub use checks::Bound;
 pub use cutter::Cutter;
-pub use oracle::Oracle;
+pub use oracle::{Disturbance, Oracle};
+pub use words::Words;
 
 use crate::memory::SharedMemory;
 use core::ptr::NonNull;

@@ -1,0 +1,4 @@
+//! Queuing channels on a link that is up: see `ivshmem::fake::drive::queuing`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| ivshmem::fake::drive::queuing(bytes));
