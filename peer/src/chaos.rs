@@ -106,7 +106,8 @@ pub struct Chaos<'a> {
     pub end: End,
     /// The mailbox's channels, as the other end has them.
     pub channels: &'a [Channel],
-    /// The only channel whose words it is hostile with; all of them if `None`. Storms and deaths know no channel.
+    /// The only channel whose words it is hostile with; all of them if `None`, or there is no such channel. Storms and deaths
+    /// know no channel.
     pub channel: Option<usize>,
     /// Its ivshmem id, to be rung by; `None` if it has none.
     pub id: Option<u16>,

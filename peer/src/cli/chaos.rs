@@ -1,13 +1,13 @@
 //! `ivshmem-peer chaos`.
 
-use super::mailbox::{MailboxArguments, Opened, Role};
+use super::mailbox::Role;
+use super::window::ChannelArguments;
 use super::{Failure, say, stop};
 use clap::ValueEnum;
 use core::ops::ControlFlow;
 use core::time::Duration;
-use ivshmem::channel::COMMAND_RESPONSE;
 use ivshmem_peer::chaos::{Chaos as HostilePeer, Counts, Mode, Step};
-use ivshmem_peer::{Kind, poll_until};
+use ivshmem_peer::{Kind, Purpose, poll_until};
 use std::io::Write;
 use std::time::Instant;
 
@@ -31,14 +31,15 @@ use std::time::Instant;
   ivshmem-peer chaos scribble --everywhere --seed 7 --device file:/dev/shm/ivshmem
   ivshmem-peer chaos length --channel 0 --steps 100000 --device vfio:0000:00:03.0
   ivshmem-peer chaos storm --vectors 4 --device socket:/run/ivshmem.sock
+  ivshmem-peer chaos stamp --offset 0x10000 --channels queuing:second:8x56,sampling:first:120
   ivshmem-peer chaos restart --end first --seed 12"
 )]
 pub(super) struct Chaos {
     /// What to do to the other end.
     mode: How,
     #[command(flatten)]
-    mailbox: MailboxArguments,
-    /// Which end of the mailbox to be: the second sends commands, the first responses.
+    channels: ChannelArguments,
+    /// Which end of the mailbox to be.
     #[arg(long, value_name = "END", default_value = "second")]
     end: Role,
     /// Do the same as an earlier run with this number; without it, a random one.
@@ -50,9 +51,9 @@ pub(super) struct Chaos {
     /// End after so many seconds.
     #[arg(long, value_name = "SECONDS")]
     seconds: Option<u64>,
-    /// Be hostile with the words of this channel only, 0 or 1.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(..COMMAND_RESPONSE.len() as i64))]
-    channel: Option<u16>,
+    /// Be hostile with the words of this channel only, counted from 0 in the order of --channels; a storm and a restart know no channel.
+    #[arg(long, value_name = "N")]
+    channel: Option<usize>,
     /// Scribble in the other end's section too.
     #[arg(long)]
     everywhere: bool,
@@ -88,7 +89,15 @@ const WAITING: Duration = Duration::from_micros(200);
 impl Chaos {
     pub(super) fn run(&self) -> Result<(), Failure> {
         let end = self.end.end();
-        let Opened { name, backend, .. } = self.mailbox.open(end)?;
+        let (name, backend) = self.channels.open(Purpose::Exchange)?;
+        let channels = self.channels.channels().channels();
+        if let Some(channel) = self.channel.filter(|channel| *channel >= channels.len()) {
+            return Err(Failure::Failed(format!(
+                "there is no channel {channel}: the mailbox has {}, counted from 0",
+                channels.len()
+            )));
+        }
+        stop::catch()?;
         let mode = self.mode();
         if mode == Mode::Storm && backend.kind() == Kind::Plain {
             return Err(Failure::Failed(format!("{name}: this device has no doorbell to storm with")));
@@ -100,9 +109,9 @@ impl Chaos {
         let hostile = HostilePeer {
             seed,
             id,
-            channel: self.channel.map(usize::from),
+            channel: self.channel,
             vectors: self.vectors,
-            ..HostilePeer::new(mode, end, &COMMAND_RESPONSE)
+            ..HostilePeer::new(mode, end, channels)
         };
         say(format_args!("chaos: begin mode={mode} seed={seed} device={name}"))?;
         let mut watch = Watch::new(self.steps, self.seconds);
