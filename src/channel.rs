@@ -31,6 +31,7 @@ mod link;
 mod mailbox;
 mod notice;
 mod receiver;
+pub mod request;
 mod sampling;
 mod sender;
 mod snapshot;

@@ -12,7 +12,7 @@ use core::fmt;
 #[derive(Debug)]
 pub struct Channels<'a, M> {
     pub(super) mailbox: &'a Mailbox<'a, M>,
-    taken: u64,
+    pub(super) taken: u64,
 }
 
 /// Why a half was not handed out. `channel` counts from 0.

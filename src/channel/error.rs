@@ -42,6 +42,17 @@ pub enum PeerViolation {
         /// Low half of the number sent.
         sent: u32,
     },
+    /// A request or response whose correlation cannot be: bits set that are reserved, a response to no request or the
+    /// second one to the same, or a request that is not later than the one before it.
+    Correlation {
+        /// The correlation word.
+        found: u64,
+    },
+    /// A response with a status that does not exist.
+    Status {
+        /// The status word.
+        found: u64,
+    },
     /// A sampling channel's counts gone back, or a sample announced before it was begun.
     Sample {
         /// The number found.
@@ -88,6 +99,8 @@ impl fmt::Display for PeerViolation {
             Self::Acknowledged { found, before, sent } => {
                 write!(f, "{found} messages acknowledged, after {before}, of {sent} sent")
             }
+            Self::Correlation { found } => write!(f, "correlation {found:#x}"),
+            Self::Status { found } => write!(f, "response status {found:#x}"),
             Self::Sample { found, least } => write!(f, "sample {found} where {least} or later was due"),
             Self::State { found } => write!(f, "link state {found:#x}"),
             Self::Identity { found } => write!(f, "identity word {found:#x}"),

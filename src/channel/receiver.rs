@@ -133,6 +133,16 @@ impl<'a, M: Memory> Receiver<'a, M> {
         self.config.max_len()
     }
 
+    /// The session that this half has joined.
+    pub(super) const fn session(&self) -> Option<Session> {
+        self.session
+    }
+
+    /// Whether the sender was seen to offer the ring that this half expects.
+    pub(super) const fn has_joined(&self) -> bool {
+        self.joined
+    }
+
     /// What this half has counted.
     pub const fn stats(&self) -> ReceiverStats {
         self.stats
@@ -177,6 +187,16 @@ impl<'a, M: Memory> Receiver<'a, M> {
 
     /// Receives the next message: its first bytes, a multiple of 8, into `head`, the rest into `body`.
     pub(super) fn try_take_parts(&mut self, head: &mut [u8], body: &mut [u8]) -> Result<Option<Parts>, RecvError> {
+        self.try_take_kind(None, head, body)
+    }
+
+    /// As [`try_take_parts`](Self::try_take_parts), but leaves a message that is not of the kind asked for.
+    pub(super) fn try_take_kind(
+        &mut self,
+        kind: Option<u8>,
+        head: &mut [u8],
+        body: &mut [u8],
+    ) -> Result<Option<Parts>, RecvError> {
         self.ready()?;
         if !self.joined && !self.look_for_ring()? {
             return self.nothing();
@@ -216,6 +236,9 @@ impl<'a, M: Memory> Receiver<'a, M> {
         if let Some(violation) = self.check(header, head.len()) {
             return Err(self.violated(violation));
         }
+        if kind.is_some_and(|kind| kind != header.kind) {
+            return Ok(None);
+        }
         let Some(len) = len else {
             return Err(RecvError::BufferTooSmall {
                 need: header.length.saturating_sub(head.len() as u16),
@@ -252,7 +275,7 @@ impl<'a, M: Memory> Receiver<'a, M> {
 
     /// Checks that this half may go on, and joins a session that is new to it.
     #[inline]
-    fn ready(&mut self) -> Result<(), RecvError> {
+    pub(super) fn ready(&mut self) -> Result<(), RecvError> {
         let board = &self.mailbox.board;
         let session = match (board.session(), board.closed()) {
             (Some(session), _) => session,
@@ -329,7 +352,8 @@ impl<'a, M: Memory> Receiver<'a, M> {
         }
     }
 
-    fn violated(&mut self, violation: PeerViolation) -> RecvError {
+    /// Closes the channel: what was received cannot be from an honest peer.
+    pub(super) fn violated(&mut self, violation: PeerViolation) -> RecvError {
         self.violation = Some(violation);
         self.stats.violations = self.stats.violations.saturating_add(1);
         log!(error, "mailbox: channel {=usize} violated, {}", self.channel, violation);

@@ -177,6 +177,11 @@ impl<'a, M: Memory> Sender<'a, M> {
         self.config.max_len()
     }
 
+    /// The session that this half has joined.
+    pub(super) const fn session(&self) -> Option<Session> {
+        self.session
+    }
+
     /// What this half has counted.
     pub const fn stats(&self) -> SenderStats {
         self.stats
@@ -198,7 +203,7 @@ impl<'a, M: Memory> Sender<'a, M> {
 
     /// Checks that this half may go on, and joins a session that is new to it.
     #[inline]
-    fn ready(&mut self) -> Result<(), SendError> {
+    pub(super) fn ready(&mut self) -> Result<(), SendError> {
         let Some(session) = self.mailbox.board.session() else {
             return Err(match self.mailbox.board.closed() {
                 Closed::No => SendError::NotUp,

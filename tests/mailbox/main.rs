@@ -3,6 +3,7 @@
 mod doorbells;
 mod link;
 mod queuing;
+mod request;
 mod sampling;
 mod sessions;
 mod violations;

@@ -1,0 +1,522 @@
+//! Requests and responses: each request ends exactly once, and none is done twice.
+
+use super::connect;
+use ivshmem::channel::request::*;
+use ivshmem::channel::*;
+use ivshmem::fake::memory::loop_back;
+use ivshmem::memory::{Memory, SharedMemory};
+use std::cell::RefCell;
+
+mod hostile;
+mod sessions;
+
+/// Second asks, First answers: 40 bytes each way.
+const CHANNELS: [Channel; 2] = [Channel::request(End::Second, 8, 56), Channel::response(End::First, 8, 56).vector(1)];
+const REQUESTS: usize = 0;
+const RESPONSES: usize = 1;
+const EMPTY: &[u8] = &[];
+
+type Asks<'a> = Requester<'a, SharedMemory, 4>;
+type Answers<'a> = Responder<'a, SharedMemory, 4>;
+
+type Ends = (Mailbox<'static, SharedMemory>, Mailbox<'static, SharedMemory>, SharedMemory);
+
+/// The end that answers, the end that asks, and a look at their memory.
+fn pair() -> Ends {
+    let (first, second) = loop_back(1 << 14).unwrap();
+    let spy = second.window(0, second.len()).unwrap();
+    (Mailbox::new(first, End::First, &CHANNELS).unwrap(), Mailbox::new(second, End::Second, &CHANNELS).unwrap(), spy)
+}
+
+/// Everything of one session: both links, the requester and the responder, with a clock of one tick a microsecond.
+struct Session<'a> {
+    answering_link: Link<'a, SharedMemory>,
+    asking_link: Link<'a, SharedMemory>,
+    responder: Answers<'a>,
+    requester: Asks<'a>,
+}
+
+fn session<'a>(a: &'a mut Mailbox<'_, SharedMemory>, b: &'a mut Mailbox<'_, SharedMemory>) -> Session<'a> {
+    let ((mut answering_link, mut ca), (mut asking_link, mut cb)) =
+        (a.attach(Attach::interrupt_driven(0)), b.attach(Attach::interrupt_driven(1)));
+    connect(&mut answering_link, &mut asking_link);
+    let responder = ca.responder(REQUESTS, RESPONSES, 1).unwrap();
+    let requester = cb.requester(REQUESTS, RESPONSES, 1).unwrap();
+    Session { answering_link, asking_link, responder, requester }
+}
+
+impl Session<'_> {
+    fn start(&mut self, operation: u32, args: &[u8]) -> RequestId {
+        let (id, notice) = self.requester.start(0, operation, args, 0).unwrap();
+        notice.ignore();
+        id
+    }
+
+    /// Takes the next message, which is a request.
+    #[track_caller]
+    fn take(&mut self) -> (Request, Vec<u8>) {
+        let mut buffer = [0; 40];
+        match self.responder.next(0, &mut buffer) {
+            Ok(Some(Incoming::Request(request))) => (request, buffer[..request.len].to_vec()),
+            other => panic!("{other:?} where a request was due"),
+        }
+    }
+
+    fn respond(&mut self, token: Token, bytes: &[u8]) {
+        self.responder.respond(token, Status::Done, bytes).unwrap().ignore();
+    }
+
+    fn poll(&mut self, now: u64) -> Result<Option<Polled>, RequestError> {
+        self.requester.poll(now, &mut [0; 40])
+    }
+}
+
+fn ended(id: RequestId, outcome: Result<usize, Failure>) -> Result<Option<Polled>, RequestError> {
+    Ok(Some(Polled::Ended(Completion { id, outcome })))
+}
+
+#[test]
+fn whoever_asked_is_answered_in_whatever_order_the_answers_come() {
+    let (mut a, mut b, _) = pair();
+    let mut s = session(&mut a, &mut b);
+    let mut buffer = [0; 40];
+    for round in 0..50u32 {
+        let ids: Vec<_> = (0..4).map(|i| s.start(round * 4 + i, &[i as u8; 40][..10 * i as usize])).collect();
+        let taken: Vec<_> = (0..4).map(|_| s.take()).collect();
+        for (i, (request, args)) in taken.iter().enumerate() {
+            assert_eq!((request.operation, request.deadline), (round * 4 + i as u32, None));
+            assert_eq!(*args, vec![i as u8; 10 * i]);
+        }
+        assert_eq!((s.requester.open(), s.responder.open()), (4, 4));
+        for i in [2, 0, 3, 1] {
+            s.respond(taken[i].0.token, &[i as u8 + round as u8; 40][..40 - i]);
+            assert_eq!(s.requester.poll(0, &mut buffer), ended(ids[i], Ok(40 - i)));
+            assert!(buffer[..40 - i].iter().all(|byte| *byte == i as u8 + round as u8));
+        }
+        assert_eq!(s.poll(0), Ok(None));
+    }
+    let (stats, answering) = (s.requester.stats(), s.responder.stats());
+    assert_eq!((stats.started, stats.answered, s.requester.open()), (200, 200, 0));
+    assert_eq!((answering.taken, answering.done, s.responder.open()), (200, 200, 0));
+    assert_eq!((s.requester.channel_stats().0.sent, s.responder.channel_stats().0.sent), (200, 200));
+}
+
+#[test]
+fn no_more_requests_are_open_than_the_requester_holds() {
+    let (mut a, mut b, _) = pair();
+    let mut s = session(&mut a, &mut b);
+    let ids: Vec<_> = (0..4).map(|i| s.start(i, EMPTY)).collect();
+    let too_many = Err(RequestError::TooManyOpen { capacity: 4 });
+    assert_eq!(s.requester.start(0, 9, EMPTY, 0), too_many);
+    // One that has ended still has its place, until its end was polled for.
+    s.requester.cancel(ids[1]).unwrap().ignore();
+    assert_eq!(s.requester.start(0, 9, EMPTY, 0), too_many);
+    assert_eq!(s.poll(0), ended(ids[1], Err(Failure::Cancelled)));
+    let fifth = s.start(9, EMPTY);
+    assert!(!ids.contains(&fifth), "the same place, but not the same name");
+}
+
+#[test]
+fn a_request_ends_when_its_budget_has_passed_and_its_response_is_then_dropped_and_counted() {
+    let (mut a, mut b, _) = pair();
+    let mut s = session(&mut a, &mut b);
+    let (slow, notice) = s.requester.start(1000, 1, EMPTY, 50).unwrap();
+    notice.ignore();
+    let (slower, notice) = s.requester.start(1001, 2, EMPTY, 60).unwrap();
+    notice.ignore();
+    let unhurried = s.start(3, EMPTY);
+    assert_eq!(s.requester.deadline(), Some(1050));
+    assert_eq!(s.poll(1049), Ok(None));
+    assert_eq!(s.poll(1050), ended(slow, Err(Failure::TimedOut)));
+    assert_eq!(s.poll(1050), Ok(None));
+    assert_eq!(s.requester.deadline(), Some(1061));
+    let tokens: Vec<_> = (0..3).map(|_| s.take().0.token).collect();
+    for token in tokens {
+        s.respond(token, b"done");
+    }
+    // The first response is late. The second counts although its budget has passed meanwhile: it is there.
+    assert_eq!(s.poll(1050), Ok(Some(Polled::Late)));
+    assert_eq!(s.poll(5000), ended(slower, Ok(4)));
+    assert_eq!(s.poll(5000), ended(unhurried, Ok(4)));
+    assert_eq!(s.poll(u64::MAX), Ok(None));
+    let stats = s.requester.stats();
+    assert_eq!((stats.started, stats.timed_out, stats.answered, stats.late), (3, 1, 2, 1));
+}
+
+#[test]
+fn late_responses_do_not_keep_other_budgets_from_passing() {
+    let (mut a, mut b, _) = pair();
+    let mut s = session(&mut a, &mut b);
+    let first = s.start(1, EMPTY);
+    let (second, notice) = s.requester.start(0, 2, EMPTY, 10).unwrap();
+    notice.ignore();
+    s.requester.cancel(first).unwrap().ignore();
+    assert_eq!(s.poll(0), ended(first, Err(Failure::Cancelled)));
+    let (request, _) = s.take();
+    s.respond(request.token, EMPTY);
+    // One poll finds both: the late response, and the budget passed.
+    assert_eq!(s.poll(10), ended(second, Err(Failure::TimedOut)));
+    assert_eq!((s.poll(10), s.requester.stats().late), (Ok(None), 1));
+}
+
+#[test]
+fn a_clock_that_stands_still_or_runs_backwards_only_delays_the_end() {
+    let (mut a, mut b, _) = pair();
+    let mut s = session(&mut a, &mut b);
+    let (id, notice) = s.requester.start(u64::MAX - 5, 1, EMPTY, 100).unwrap();
+    notice.ignore();
+    assert_eq!(s.poll(0), Ok(None));
+    assert_eq!(s.poll(u64::MAX - 5), Ok(None));
+    assert_eq!(s.poll(3), Ok(None));
+    assert_eq!(s.poll(u64::MAX), ended(id, Err(Failure::TimedOut)));
+}
+
+#[test]
+fn a_refusal_says_why_and_an_expiry_says_that_nothing_was_done() {
+    let (mut a, mut b, _) = pair();
+    let mut s = session(&mut a, &mut b);
+    let (refused, expired) = (s.start(1, EMPTY), s.start(2, EMPTY));
+    let (first, second) = (s.take().0.token, s.take().0.token);
+    s.responder.respond(first, Status::Refused, b"interlock open").unwrap().ignore();
+    s.responder.respond(second, Status::Expired, EMPTY).unwrap().ignore();
+    let mut buffer = [0; 40];
+    assert_eq!(s.requester.poll(0, &mut buffer), ended(refused, Err(Failure::Refused { len: 14 })));
+    assert_eq!(&buffer[..14], b"interlock open");
+    assert_eq!(s.poll(0), ended(expired, Err(Failure::Expired)));
+    let (asking, answering) = (s.requester.stats(), s.responder.stats());
+    assert_eq!((asking.refused, asking.expired, answering.refused, answering.expired), (1, 1, 1, 1));
+}
+
+#[test]
+fn lengths_are_checked_on_both_sides_and_nothing_is_lost_by_it() {
+    let (mut a, mut b, _) = pair();
+    let mut s = session(&mut a, &mut b);
+    assert_eq!((s.requester.max_args(), s.requester.max_result()), (40, 40));
+    assert_eq!((s.responder.max_args(), s.responder.max_result()), (40, 40));
+    let too_long = RequestError::TooLong { len: 41, max: 40 };
+    assert_eq!(s.requester.start(0, 1, &[0; 41], 0), Err(too_long));
+    let id = s.start(1, &[7; 40]);
+    let too_small = RequestError::BufferTooSmall { need: 40, have: 39 };
+    assert_eq!(s.responder.next(0, &mut [0; 39]), Err(too_small));
+    let (request, args) = s.take();
+    assert_eq!(args, [7; 40]);
+    assert_eq!(s.responder.respond(request.token, Status::Done, &[0; 41]), Err(too_long));
+    s.respond(request.token, &[8; 40]);
+    assert_eq!(s.requester.poll(0, &mut [0; 39]), Err(too_small));
+    assert_eq!(s.poll(0), ended(id, Ok(40)));
+}
+
+#[test]
+fn a_token_answers_once() {
+    let (mut a, mut b, _) = pair();
+    let mut s = session(&mut a, &mut b);
+    let id = s.start(1, EMPTY);
+    let token = s.take().0.token;
+    s.respond(token, b"once");
+    assert!(!s.responder.is_open(token));
+    assert_eq!(s.responder.respond(token, Status::Done, b"twice"), Err(RequestError::NotOpen));
+    assert_eq!(s.poll(0), ended(id, Ok(4)));
+    // Its place is another's now, and it still answers nothing.
+    let other = s.start(2, EMPTY);
+    let newer = s.take().0.token;
+    assert_eq!(s.responder.respond(token, Status::Done, b"twice"), Err(RequestError::NotOpen));
+    s.respond(newer, b"right");
+    assert_eq!(s.poll(0), ended(other, Ok(5)));
+    assert_eq!(s.responder.stats().void, 2);
+}
+
+#[test]
+fn a_cancelled_request_ends_once_and_its_token_is_void() {
+    let (mut a, mut b, _) = pair();
+    let mut s = session(&mut a, &mut b);
+    let id = s.start(1, EMPTY);
+    let token = s.take().0.token;
+    s.requester.cancel(id).unwrap().ignore();
+    assert_eq!(s.requester.cancel(id), Err(RequestError::NotOpen));
+    assert_eq!(s.poll(0), ended(id, Err(Failure::Cancelled)));
+    assert_eq!(s.responder.next(0, &mut []), Ok(Some(Incoming::Cancelled(token))));
+    assert_eq!(s.responder.respond(token, Status::Done, EMPTY), Err(RequestError::NotOpen));
+    assert_eq!(s.poll(0), Ok(None));
+    assert_eq!((s.responder.stats().cancelled, s.responder.open()), (1, 0));
+}
+
+#[test]
+fn a_cancellation_that_crosses_the_answer_is_late_on_both_sides() {
+    let (mut a, mut b, _) = pair();
+    let mut s = session(&mut a, &mut b);
+    let id = s.start(1, EMPTY);
+    let token = s.take().0.token;
+    s.respond(token, EMPTY);
+    s.requester.cancel(id).unwrap().ignore();
+    assert_eq!(s.responder.next(0, &mut []), Ok(Some(Incoming::Late)));
+    assert_eq!(s.poll(0), ended(id, Err(Failure::Cancelled)));
+    assert_eq!(s.poll(0), Ok(Some(Polled::Late)));
+    assert_eq!((s.requester.stats().late, s.responder.stats().late), (1, 1));
+}
+
+#[test]
+fn a_cancellation_ends_the_request_although_the_responder_cannot_be_told() {
+    let (mut a, mut b, _) = pair();
+    let mut s = session(&mut a, &mut b);
+    // 4 requests and 4 cancellations fill the channel.
+    for round in 0..4 {
+        let id = s.start(1, EMPTY);
+        s.requester.cancel(id).unwrap().ignore();
+        assert_eq!(s.poll(0), ended(id, Err(Failure::Cancelled)));
+        assert_eq!(s.requester.stats().untold, 0, "{round}");
+    }
+    assert_eq!(s.requester.start(0, 1, EMPTY, 0), Err(RequestError::Full));
+    assert!(matches!(s.responder.next(0, &mut [0; 40]), Ok(Some(Incoming::Request(_)))));
+    assert!(matches!(s.responder.next(0, &mut [0; 40]), Ok(Some(Incoming::Cancelled(_)))));
+    let id = s.start(1, EMPTY);
+    let other = s.start(2, EMPTY);
+    assert_eq!(s.requester.cancel(id).map(Notice::is_due), Ok(false));
+    assert_eq!(s.poll(0), ended(id, Err(Failure::Cancelled)));
+    assert_eq!((s.requester.stats().untold, s.requester.open()), (1, 1));
+    s.requester.cancel(other).unwrap().ignore();
+}
+
+#[test]
+fn no_request_is_taken_whose_answer_could_not_be_kept_and_cancellations_still_are() {
+    let (mut a, mut b, _) = pair();
+    let mut s = session(&mut a, &mut b);
+    // The responder's table is full.
+    let ids: Vec<_> = (0..4).map(|i| s.start(i, EMPTY)).collect();
+    let tokens: Vec<_> = (0..4).map(|_| s.take().0.token).collect();
+    s.requester.cancel(ids[2]).unwrap().ignore();
+    assert_eq!(s.poll(0), ended(ids[2], Err(Failure::Cancelled)));
+    let fifth = s.start(5, EMPTY);
+    assert_eq!(s.responder.next(0, &mut [0; 40]), Ok(Some(Incoming::Cancelled(tokens[2]))));
+    let (request, _) = s.take();
+    assert_eq!((request.operation, s.responder.stats().held_back), (5, 1));
+    for (token, id) in [(tokens[0], ids[0]), (tokens[1], ids[1]), (tokens[3], ids[3]), (request.token, fifth)] {
+        s.respond(token, EMPTY);
+        assert_eq!(s.poll(0), ended(id, Ok(0)));
+    }
+    // The response channel is full: 8 answers lie in it unread.
+    for _ in 0..8 {
+        let (id, notice) = s.requester.start(0, 1, EMPTY, 0).unwrap();
+        notice.ignore();
+        // Cancelled, so that the requester can go on without reading responses.
+        let token = s.take().0.token;
+        s.respond(token, EMPTY);
+        s.requester.cancel(id).unwrap().ignore();
+        assert_eq!(s.poll(0), ended(id, Err(Failure::Cancelled)));
+        assert_eq!(s.responder.next(0, &mut [0; 40]), Ok(Some(Incoming::Late)));
+    }
+    s.start(1, EMPTY);
+    assert_eq!(s.responder.next(0, &mut [0; 40]), Ok(None));
+    // Each answer read makes room, a quarter of the channel at a time.
+    assert_eq!((s.poll(0), s.poll(0)), (Ok(Some(Polled::Late)), Ok(Some(Polled::Late))));
+    assert_eq!(s.take().0.operation, 1);
+}
+
+#[test]
+fn a_server_hands_out_its_budget_each_cycle_in_order_and_each_request_once() {
+    let (mut a, mut b, _) = pair();
+    let Session { mut requester, responder, .. } = session(&mut a, &mut b);
+    let mut server = Server::<_, 4, 40>::new(responder).unwrap();
+    let mut ids: Vec<_> = (0..4).map(|i| requester.start(0, i, &[i as u8; 3], 0).unwrap().0).collect();
+    let handled = RefCell::new(Vec::new());
+    let mut cycle = |budget| {
+        let served = server.serve(budget, 0, &mut [0; 100], |call, result| {
+            assert_eq!(result.len(), 40, "no more than a response holds");
+            handled.borrow_mut().push((call.operation, call.args.to_vec()));
+            result[0] = call.args[0];
+            Answer::Done(1)
+        });
+        served.map(|served| (served.handled, served.waiting))
+    };
+    assert_eq!(cycle(0), Ok((0, 4)));
+    assert_eq!(cycle(3), Ok((3, 1)));
+    ids.extend((4..6).map(|i| {
+        assert!(matches!(requester.poll(0, &mut [0; 40]), Ok(Some(Polled::Ended(_)))));
+        requester.start(0, i, &[i as u8; 3], 0).unwrap().0
+    }));
+    assert_eq!(cycle(2), Ok((2, 1)));
+    assert_eq!(cycle(2), Ok((1, 0)));
+    assert_eq!(cycle(2), Ok((0, 0)));
+    assert_eq!(*handled.borrow(), (0..6).map(|i| (i, vec![i as u8; 3])).collect::<Vec<_>>());
+    for id in &ids[2..] {
+        assert_eq!(requester.poll(0, &mut [0; 40]), ended(*id, Ok(1)));
+    }
+}
+
+#[test]
+fn a_server_does_nothing_that_was_cancelled_or_has_expired_while_it_waited() {
+    let (mut a, mut b, _) = pair();
+    let Session { mut requester, responder, .. } = session(&mut a, &mut b);
+    let mut server = Server::<_, 4, 40>::new(responder).unwrap();
+    let mut start = |operation, budget| requester.start(0, operation, EMPTY, budget).unwrap().0;
+    let ids = [start(0, 0), start(1, 0), start(2, 100), start(3, 101)];
+    let handled = RefCell::new(Vec::new());
+    let mut cycle = |budget, now| {
+        let served = server.serve(budget, now, &mut [0; 40], |call, _| {
+            handled.borrow_mut().push((call.operation, call.deadline));
+            Answer::Done(0)
+        });
+        served.map(|served| (served.handled, served.waiting))
+    };
+    // All are taken at 7000, from when their budgets run here.
+    assert_eq!(cycle(1, 7000), Ok((1, 3)));
+    requester.cancel(ids[1]).unwrap().ignore();
+    assert_eq!(cycle(1, 7100), Ok((1, 0)));
+    assert_eq!(*handled.borrow(), [(0, None), (3, Some(7101))]);
+    let mut ends = Vec::new();
+    while let Ok(Some(Polled::Ended(completion))) = requester.poll(0, &mut [0; 40]) {
+        ends.push(completion);
+    }
+    let end = |id, outcome| Completion { id, outcome };
+    assert_eq!(
+        ends,
+        [
+            end(ids[1], Err(Failure::Cancelled)),
+            end(ids[0], Ok(0)),
+            end(ids[2], Err(Failure::Expired)),
+            end(ids[3], Ok(0))
+        ]
+    );
+    let stats = server.responder().stats();
+    assert_eq!((stats.taken, stats.done, stats.expired, stats.cancelled), (4, 2, 1, 1));
+}
+
+#[test]
+fn a_server_needs_a_place_for_any_arguments_and_a_result_is_as_long_as_the_buffer_at_most() {
+    let (mut a, mut b, _) = pair();
+    let Session { responder, .. } = session(&mut a, &mut b);
+    let refused = Server::<_, 4, 39>::new(responder).err();
+    assert_eq!(refused, Some(RequestError::BufferTooSmall { need: 40, have: 39 }));
+    let Session { responder, mut requester, .. } = session(&mut a, &mut b);
+    let mut server = Server::<_, 4, 40>::new(responder).unwrap();
+    let id = requester.start(0, 1, EMPTY, 0).unwrap().0;
+    server.serve(1, 0, &mut [3; 5], |_, _| Answer::Refused(1000)).unwrap().notice.ignore();
+    assert_eq!(requester.poll(0, &mut [0; 40]), ended(id, Err(Failure::Refused { len: 5 })));
+}
+
+#[test]
+fn one_doorbell_is_due_for_whoever_sleeps_and_none_for_whoever_found_something() {
+    let (mut a, mut b, _) = pair();
+    let mut s = session(&mut a, &mut b);
+    // Each finds the other's ring.
+    assert_eq!((s.responder.next(0, &mut []), s.poll(0)), (Ok(None), Ok(None)));
+    assert_eq!(s.responder.next(0, &mut []), Ok(None));
+    assert!(!s.responder.arm() && !s.requester.arm());
+    let (id, notice) = s.requester.start(0, 1, EMPTY, 0).unwrap();
+    assert!(notice.is_due());
+    assert!(s.responder.arm(), "a request is there");
+    let token = s.take().0.token;
+    assert!(s.responder.respond(token, Status::Done, EMPTY).unwrap().is_due());
+    assert!(s.requester.arm(), "a response is there");
+    assert_eq!(s.poll(0), ended(id, Ok(0)));
+    assert!(!s.requester.arm());
+    let id = s.start(2, EMPTY);
+    s.requester.cancel(id).unwrap().ignore();
+    assert!(s.requester.arm(), "an end is to be polled for");
+}
+
+#[test]
+fn heads_lie_where_the_wire_format_says() {
+    let (mut a, mut b, spy) = pair();
+    let mut s = session(&mut a, &mut b);
+    let snapshot = Snapshot::new(&spy, &CHANNELS);
+    let (requests, responses) = (snapshot.channel(0).unwrap().slots_at, snapshot.channel(1).unwrap().slots_at);
+    let first = s.start(1, EMPTY);
+    let (second, notice) = s.requester.start(0, 0xaabb_ccdd, b"8 bytes.", 0x1122_3344).unwrap();
+    notice.ignore();
+    s.requester.cancel(second).unwrap().ignore();
+    // Index 1, generation 2.
+    let correlation = 2 << 16 | 1;
+    assert_eq!(spy.load(requests) >> 32 & 0xff_ffff, 1 << 16 | 16);
+    assert_eq!(spy.load(requests + 8), 1 << 16);
+    assert_eq!(spy.load(requests + 64) >> 32 & 0xff_ffff, 1 << 16 | 24);
+    assert_eq!(spy.load(requests + 72), correlation);
+    assert_eq!(spy.load(requests + 80), 0xaabb_ccdd_1122_3344);
+    assert_eq!(spy.load(requests + 88), u64::from_le_bytes(*b"8 bytes."));
+    assert_eq!(spy.load(requests + 128) >> 32 & 0xff_ffff, 2 << 16 | 16);
+    assert_eq!((spy.load(requests + 136), spy.load(requests + 144)), (correlation, 0));
+    let token = s.take().0.token;
+    s.responder.respond(token, Status::Refused, b"no").unwrap().ignore();
+    assert_eq!(spy.load(responses) >> 32 & 0xff_ffff, 3 << 16 | 18);
+    assert_eq!((spy.load(responses + 8), spy.load(responses + 16)), (1 << 16, 2));
+    assert_eq!(spy.load(responses + 24), u64::from_le_bytes(*b"no\0\0\0\0\0\0"));
+    assert_eq!(s.poll(0), ended(second, Err(Failure::Cancelled)));
+    assert_eq!(s.poll(0), ended(first, Err(Failure::Refused { len: 2 })));
+}
+
+#[test]
+fn halves_are_handed_out_by_kind_direction_and_once_and_both_or_none() {
+    let (mut a, mut b, _) = pair();
+    let (_link, mut channels) = a.attach(Attach::polled());
+    let wrong = |channel, kind| Some(TakeError::WrongKind { channel, kind, protected: false });
+    assert_eq!(channels.receiver(0).err(), wrong(0, Kind::Request));
+    assert_eq!(channels.responder::<4>(0, 0, 1).err(), wrong(0, Kind::Request));
+    let direction = TakeError::WrongDirection { channel: 0, from: End::Second };
+    assert_eq!(channels.requester::<4>(0, 1, 1).err(), Some(direction));
+    let kept = channels.responder::<4>(0, 1, 1).unwrap();
+    assert_eq!(channels.responder::<4>(0, 1, 1).err(), Some(TakeError::Taken { channel: 0 }));
+    assert_eq!(kept.open(), 0);
+    let (_link, mut channels) = b.attach(Attach::polled());
+    assert!(channels.requester::<1000>(0, 1, 1).is_ok());
+}
+
+#[test]
+fn two_threads_ask_and_answer_without_loss_or_confusion() {
+    let (mut a, mut b, _) = pair();
+    const REQUESTS_MADE: u64 = 20_000;
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let (mut link, mut channels) = a.attach(Attach::polled());
+            let mut server = Server::<_, 4, 40>::new(channels.responder(0, 1, 1).unwrap()).unwrap();
+            let mut done = 0;
+            while done < REQUESTS_MADE {
+                link.poll(0);
+                let served = server.serve(3, 0, &mut [0; 40], |call, result| {
+                    let number = u64::from_le_bytes(call.args[..8].try_into().unwrap());
+                    assert!(call.args.chunks(8).all(|word| word == number.to_le_bytes()), "torn");
+                    result.copy_from_slice(&[number * 3; 5].map(u64::to_le_bytes).concat());
+                    Answer::Done(40)
+                });
+                match served {
+                    Ok(served) => {
+                        served.notice.ignore();
+                        done += u64::from(served.handled);
+                        if served.handled == 0 {
+                            std::thread::yield_now();
+                        }
+                    }
+                    Err(RequestError::NotUp) => std::thread::yield_now(),
+                    Err(error) => panic!("{error}"),
+                }
+            }
+        });
+        let (mut link, mut channels) = b.attach(Attach::polled());
+        let mut requester = channels.requester::<4>(0, 1, 1).unwrap();
+        let mut open = std::collections::HashMap::new();
+        let (mut started, mut answered) = (0u64, 0u64);
+        let mut buffer = [0; 40];
+        while answered < REQUESTS_MADE {
+            link.poll(0);
+            while started < REQUESTS_MADE {
+                match requester.start(0, 1, &[started; 5].map(u64::to_le_bytes).concat(), 0) {
+                    Ok((id, notice)) => {
+                        notice.ignore();
+                        open.insert(id, started);
+                        started += 1;
+                    }
+                    Err(RequestError::TooManyOpen { .. } | RequestError::NotUp) => break,
+                    Err(error) => panic!("{error}"),
+                }
+            }
+            match requester.poll(0, &mut buffer) {
+                Ok(Some(Polled::Ended(Completion { id, outcome }))) => {
+                    assert_eq!(outcome, Ok(40));
+                    let number = open.remove(&id).unwrap();
+                    assert_eq!(buffer[..], [number * 3; 5].map(u64::to_le_bytes).concat());
+                    answered += 1;
+                }
+                Ok(None) | Err(RequestError::NotUp) => std::thread::yield_now(),
+                other => panic!("{other:?}"),
+            }
+        }
+    });
+}
