@@ -30,6 +30,8 @@ mod layout;
 mod link;
 mod mailbox;
 mod notice;
+#[cfg(feature = "protection")]
+pub mod protection;
 mod receiver;
 pub mod request;
 mod sampling;

@@ -16,7 +16,8 @@
 //! `channel`, `memory` and `notify` know nothing of hardware: a Linux peer compiles the same code.
 //!
 //! Features: `defmt` logs discovery, state changes and errors and implements `defmt::Format` on public types;
-//! `fake` (needs `std`, on Unix) adds stand-ins for configuration space, device and memory, for tests.
+//! `fake` (needs `std`, on Unix) adds stand-ins for configuration space, device and memory, for tests;
+//! `protection` adds protected channels.
 //!
 //! Nothing allocates, and nothing that a device or a peer does makes it panic. The minimum supported Rust version is
 //! 1.95, the oldest that the tests run on.

@@ -148,6 +148,12 @@ impl<'a, M: Memory> Receiver<'a, M> {
         self.stats
     }
 
+    /// The key under which the last message came.
+    #[cfg(feature = "protection")]
+    pub(super) const fn key(&self) -> Key {
+        self.key
+    }
+
     /// Restarts the channel after a violation: asks the sender to empty its ring and to begin again.
     ///
     /// Messages in flight are lost, at most as many as the channel has slots; the sender counts them. 1 store.

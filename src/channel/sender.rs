@@ -201,6 +201,13 @@ impl<'a, M: Memory> Sender<'a, M> {
         lost
     }
 
+    /// The key of the session that the next message goes into, joined first if it is new to this half. No load.
+    #[cfg(feature = "protection")]
+    pub(super) fn join_session(&mut self) -> Result<Key, SendError> {
+        self.ready()?;
+        Ok(self.key)
+    }
+
     /// Checks that this half may go on, and joins a session that is new to it.
     #[inline]
     pub(super) fn ready(&mut self) -> Result<(), SendError> {
