@@ -5,14 +5,24 @@
 //! |---|---|
 //! | [`handshake`] | every word of shared memory |
 //! | [`queuing`] | the words of queuing channels, on a link that is up |
+//! | [`capabilities`] | configuration space, for the walk through the capability list |
+//! | [`bars`] | configuration space, for decoding and sizing a BAR |
+//! | [`msix`] | all of a device: configuration space and registers |
 //!
 //! In the mailbox's, both ends are real and take turns. The one under test works on [`Oracle`](super::memory::Oracle) memory, which
 //! asserts each call's documented bound; as long as nothing was tampered with, neither end may accuse the other, and what is
 //! received was sent, whole, in order and once. Whatever has happened, both ends attached anew come up and exchange messages.
 
+mod device;
 mod end;
 mod half;
 mod mailbox;
+mod pci;
 mod traffic;
 
+pub use device::msix;
 pub use mailbox::{handshake, queuing};
+pub use pci::{bars, capabilities, sized};
+
+#[cfg(test)]
+mod tests;

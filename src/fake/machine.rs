@@ -21,13 +21,14 @@ use crate::mmio::{Caching, MapError, Mapper};
 use crate::pci::{Address, Bar, Buses, ConfigAccess, bar, size_bar};
 use core::fmt;
 use core::ptr::NonNull;
-use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous};
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::vec::Vec;
 
 mod doorbells;
+mod pages;
 use doorbells::State;
+use pages::Pages;
 
 /// Where the BARs of a new machine are, if the function has them and no address of its own.
 const BARS: [(u8, u64); 3] = [(0, 0xFEBF_1000), (1, 0xFEB0_0000), (2, 0xE0_0000_0000)];
@@ -72,7 +73,7 @@ pub struct Machine {
     space: Arc<ConfigSpace>,
     state: Arc<Mutex<State>>,
     windows: Vec<(Range, Window)>,
-    memory: Option<(Range, NonNull<u8>)>,
+    memory: Option<(Range, Pages)>,
     fails: Option<u64>,
 }
 
@@ -115,13 +116,7 @@ impl Machine {
         }
         if let Some((range, bar)) = machine.range(2) {
             let inside = (bar.address & 0xFFF) as usize;
-            let (protection, flags) = (ProtFlags::READ | ProtFlags::WRITE, MapFlags::SHARED | MapFlags::NORESERVE);
-            let length = inside + range.length as usize;
-            // SAFETY: a new mapping at an address of the kernel's choice touches no existing memory.
-            let base = unsafe { mmap_anonymous(core::ptr::null_mut(), length, protection, flags) }?;
-            // SAFETY: the mapping has more than `inside` bytes.
-            let base = NonNull::new(unsafe { base.byte_add(inside) }.cast());
-            machine.memory = base.map(|base| (range, base));
+            machine.memory = Some((range, Pages::new(inside, range.length as usize)?));
         }
         machine.space.take_cycles();
         Ok(machine)
@@ -178,6 +173,11 @@ impl Machine {
         self.state().ids.extend(values);
     }
 
+    /// Answers the next reads of registers other than IVPosition with these values; `None` and those after are answered as ever.
+    pub fn script_registers(&self, values: impl IntoIterator<Item = Option<u32>>) {
+        self.state().scripted.extend(values);
+    }
+
     /// The table keeps nothing that is written to it from now on.
     pub fn break_table(&self) {
         self.state().broken = true;
@@ -190,11 +190,11 @@ impl Machine {
 
     /// The other side of the memory: what a peer sees of it.
     ///
-    /// Never unmapped: made for tests, which end.
+    /// Never unmapped: made for tests, which end. A machine that comes after this one may have the same memory.
     pub fn peer_memory(&self) -> Option<SharedMemory> {
-        let (range, base) = self.memory?;
+        let (range, pages) = self.memory.as_ref()?;
         // SAFETY: aligned as a BAR is, mapped readable and writable for ever, in no Rust allocation.
-        Some(unsafe { SharedMemory::new(base, range.length as usize) })
+        Some(unsafe { SharedMemory::new(pages.base(), range.length as usize) })
     }
 
     /// A mapper that reaches BARs 0 to 2 of the device. Each call of its `map` is recorded.
@@ -237,7 +237,7 @@ pub struct MachineMapper<'a> {
 unsafe impl Mapper for MachineMapper<'_> {
     unsafe fn map(&mut self, physical: u64, length: u64, caching: Caching) -> Result<NonNull<u8>, MapError> {
         let unreachable = MapError::Unreachable { physical, length };
-        if self.machine.fails.is_some_and(|fails| (physical..physical + length).contains(&fails)) {
+        if self.machine.fails.is_some_and(|fails| (physical..physical.saturating_add(length)).contains(&fails)) {
             return Err(MapError::OutOfFrames);
         }
         self.mapped.push((physical, length, caching));
@@ -247,10 +247,10 @@ unsafe impl Mapper for MachineMapper<'_> {
                 return NonNull::new(address).ok_or(unreachable);
             }
         }
-        let (range, base) = self.machine.memory.ok_or(unreachable)?;
+        let (range, pages) = self.machine.memory.as_ref().ok_or(unreachable)?;
         let offset = range.offset(physical, length).ok_or(unreachable)?;
         // SAFETY: the offset lies inside the mapping.
-        Ok(unsafe { base.byte_add(offset) })
+        Ok(unsafe { pages.base().byte_add(offset) })
     }
 }
 

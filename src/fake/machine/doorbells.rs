@@ -36,6 +36,7 @@ pub(super) struct State {
     table: Vec<[u32; 4]>,
     pending: BTreeSet<u16>,
     pub(super) ids: VecDeque<u32>,
+    pub(super) scripted: VecDeque<Option<u32>>,
     pub(super) broken: bool,
     pub(super) gone: Option<u32>,
     pub(super) trace: Vec<Access>,
@@ -65,6 +66,7 @@ impl State {
             table,
             pending: BTreeSet::new(),
             ids: VecDeque::new(),
+            scripted: VecDeque::new(),
             broken: false,
             gone: None,
             trace: Vec::new(),
@@ -109,7 +111,8 @@ impl State {
         let value = match self.gone {
             Some(registers) => registers,
             None if !self.decodes() => 0,
-            None => self.answer(bar, offset),
+            None if (bar, offset) == (0, IV_POSITION) => self.answer(bar, offset),
+            None => self.scripted.pop_front().flatten().unwrap_or_else(|| self.answer(bar, offset)),
         };
         self.trace.push(Access::Read { bar, offset, value });
         value
