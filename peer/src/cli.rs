@@ -1,5 +1,6 @@
 //! The sub-commands, what they have in common, and the exit codes.
 
+mod call;
 mod chaos;
 mod dump;
 mod list;
@@ -41,6 +42,7 @@ Examples:
   ivshmem-peer dump --device file:/dev/shm/ivshmem
   ivshmem-peer chaos length --seed 7 --seconds 30
   ivshmem-peer sample watch --channels sampling:first:56
+  ivshmem-peer call --channels request:second:8x120,response:first:8x120 1 'arguments'
   ivshmem-peer stats --device file:/dev/shm/ivshmem --every 1000 --count 60
 
 Exit codes:
@@ -62,6 +64,7 @@ enum Command {
     Dump(dump::Dump),
     Chaos(chaos::Chaos),
     Sample(sample::Sample),
+    Call(call::Call),
     Stats(stats::Stats),
 }
 
@@ -151,6 +154,7 @@ pub(super) fn main() -> ExitCode {
         Command::Dump(dump) => dump.run(),
         Command::Chaos(chaos) => chaos.run(),
         Command::Sample(sample) => sample.run(),
+        Command::Call(call) => call.run(),
         Command::Stats(stats) => stats.run(),
     };
     match result {

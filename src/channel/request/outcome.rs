@@ -1,6 +1,7 @@
 //! How requests end.
 
 use super::head::RequestId;
+use core::fmt;
 
 /// How a request ended without an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +26,22 @@ pub enum Failure {
     /// The link was closed, and no response to it was left. It may have been done.
     Closed,
 }
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Refused { .. } => "the responder refused",
+            Self::Expired => "the request's budget had passed before the responder began",
+            Self::TimedOut => "the request's budget has passed",
+            Self::Cancelled => "the request was cancelled",
+            Self::PeerRestarted => "a new session began",
+            Self::Resynced => "the request's or the response's channel was restarted",
+            Self::Closed => "the link is closed",
+        })
+    }
+}
+
+impl core::error::Error for Failure {}
 
 /// The end of one request: there is exactly one for each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
