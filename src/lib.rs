@@ -37,6 +37,7 @@
 #[cfg(any(test, loom, feature = "fake"))]
 extern crate std;
 
+mod control;
 mod log;
 
 pub mod channel;

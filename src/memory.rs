@@ -9,6 +9,7 @@
 
 mod word;
 
+use crate::control;
 use crate::sync::{AtomicU64, Ordering};
 use core::ptr::NonNull;
 
@@ -182,7 +183,7 @@ impl Memory for SharedMemory {
     fn publish(&self, offset: usize, value: u64) {
         if let Some(word) = self.atomic(offset) {
             // Release: keeps the payload's stores before the store of the stamp that announces them.
-            word.store(value, Ordering::Release);
+            word.store(value, if control::RELEASE_STORE { Ordering::Release } else { Ordering::Relaxed });
         }
     }
 

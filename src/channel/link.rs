@@ -6,6 +6,7 @@ use super::digest::digest;
 use super::error::PeerViolation;
 use super::mailbox::{Attach, Mailbox};
 use super::wire::{self, Key, link};
+use crate::control;
 use crate::log::log;
 use crate::memory::Memory;
 use core::cell::Cell;
@@ -128,7 +129,7 @@ impl<'a, M: Memory> Link<'a, M> {
         let Some(id) = wire::parse_identity(line.identity) else {
             return self.violated(PeerViolation::Identity { found: line.identity });
         };
-        if line.seen != self.epoch {
+        if line.seen != self.epoch && control::EPOCH_ECHO {
             // Up once, the same peer cannot honestly have forgotten us.
             return match self.up {
                 true => self.violated(PeerViolation::Echo { found: line.seen, epoch: self.epoch }),

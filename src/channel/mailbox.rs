@@ -7,6 +7,7 @@ use super::digest::digest;
 use super::layout::Layout;
 use super::link::Link;
 use super::wire::{self, link};
+use crate::control;
 use crate::log::log;
 use crate::memory::Memory;
 use core::fmt;
@@ -122,7 +123,9 @@ impl<'c, M: Memory> Mailbox<'c, M> {
         // Publish, each: whoever sees a later store of this list has seen the epoch withdrawn. The epoch goes before
         // the echo: a peer that finds its echo gone finds the epoch gone too, and does not take it for a violation.
         memory.publish(at(link::EPOCH), 0);
-        memory.publish(at(link::SEEN), 0);
+        if control::ECHO_WITHDRAWN {
+            memory.publish(at(link::SEEN), 0);
+        }
         for index in 0..channels.len() {
             // Both words of the ring's key, or LATEST and STARTED, where this end sends; acknowledgement and wish where it receives.
             let line = layout.line(*end, index);

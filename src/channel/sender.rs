@@ -8,6 +8,7 @@ use super::mailbox::Mailbox;
 use super::notice::Notice;
 use super::wire::{self, HEADER, Header, Key, Keyed, kind};
 use super::wish::Wish;
+use crate::control;
 use crate::log::log;
 use crate::memory::Memory;
 use crate::sync::{Ordering, fence};
@@ -116,10 +117,15 @@ impl<'a, M: Memory> Sender<'a, M> {
         }
         let slot = self.place.slot(self.produced);
         let payload = slot.saturating_add(HEADER);
+        let header = Header { stamp: stamp(self.produced), length, kind, tag: self.key.tag() }.to_word();
+        if !control::HEADER_LAST {
+            self.memory().publish(slot, header);
+        }
         self.memory().copy_in(payload, head);
         self.memory().copy_in(payload.saturating_add(head.len()), body);
-        let header = Header { stamp: stamp(self.produced), length, kind, tag: self.key.tag() };
-        self.memory().publish(slot, header.to_word());
+        if control::HEADER_LAST {
+            self.memory().publish(slot, header);
+        }
         self.produced = self.produced.wrapping_add(1);
         self.stats.sent = self.stats.sent.saturating_add(1);
         Ok(())
@@ -257,7 +263,9 @@ impl<'a, M: Memory> Sender<'a, M> {
         // the ring's key does not find the old key any more.
         fence(Ordering::Release);
         for position in 0..u64::from(self.config.slots()) {
-            memory.store(self.place.slot(position), 0);
+            if control::CLEARED_SLOTS {
+                memory.store(self.place.slot(position), 0);
+            }
         }
         // Publish: whoever sees the key sees every header cleared.
         memory.publish(after, u64::from(key.bits()));
@@ -286,7 +294,7 @@ impl<'a, M: Memory> Sender<'a, M> {
         }
         let before = self.consumed as u32;
         let newly = u64::from(found.wrapping_sub(before));
-        if newly > self.in_flight() {
+        if newly > self.in_flight() && control::ACKNOWLEDGED_RANGE {
             let violation = PeerViolation::Acknowledged { found, before, sent: self.produced as u32 };
             self.violation = Some(violation);
             self.stats.violations = self.stats.violations.saturating_add(1);

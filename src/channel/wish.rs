@@ -4,6 +4,7 @@ use super::layout::Place;
 use super::mailbox::Mailbox;
 use super::notice::Notice;
 use super::wire::{self, Key, Keyed};
+use crate::control;
 use crate::memory::Memory;
 use crate::sync::{Ordering, fence};
 
@@ -25,7 +26,9 @@ impl Wish {
         }
         // SeqCst: the slots' stamps are visible before the wish is read. With the receiver's fence between its wish
         // and its last look, one of the two sees the other, and no wake-up is lost between them.
-        fence(Ordering::SeqCst);
+        if control::WISH_FENCE {
+            fence(Ordering::SeqCst);
+        }
         let wish = Keyed::from_word(mailbox.memory.load(place.theirs.saturating_add(wire::WISH)));
         let passed = sent.count.wrapping_sub(wish.count) < 1 << 31;
         // Nothing is sent yet under a count of 0, unless it has come round; then one doorbell may be late by a message.
@@ -43,6 +46,8 @@ impl Wish {
         mailbox.memory.publish(place.ours.saturating_add(wire::WISH), Keyed { count: next, key }.to_word());
         // SeqCst: the wish is visible before the last look. With the sender's fence between its stamp and its reading
         // of the wish, one of the two sees the other, and no wake-up is lost between them.
-        fence(Ordering::SeqCst);
+        if control::WISH_FENCE {
+            fence(Ordering::SeqCst);
+        }
     }
 }

@@ -128,6 +128,19 @@ fn a_dead_peers_section_left_in_memory_never_brings_the_link_up() {
 }
 
 #[test]
+fn a_new_attachment_that_never_looked_does_not_count_as_answered_by_the_echo_of_the_last_one() {
+    let (mut a, mut b, _) = pair();
+    let (mut la, _) = a.attach(Attach::polled());
+    let (mut lb, _) = b.attach(Attach::polled());
+    connect(&mut la, &mut lb);
+    let (_lb, _) = b.attach(Attach::polled());
+    assert_eq!(la.poll(0), LinkState::PeerRestarted);
+    for _ in 0..10 {
+        assert_eq!(la.poll(0), LinkState::Waiting);
+    }
+}
+
+#[test]
 fn ends_of_different_configuration_are_incompatible_and_say_both_digests() {
     let (first, second) = loop_back(1 << 16).unwrap();
     let other = [CHANNELS[0], CHANNELS[1], Channel::queuing(End::Second, 4, 9)];
