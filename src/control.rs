@@ -34,6 +34,8 @@ rules! {
     WISH_FENCE "wish_fence";
     /// A receiver looks once more after its wish, before it sleeps.
     LOOK_AGAIN "look_again";
+    /// A reader looks how far the writer had got after it copied a value.
+    STARTED_LOOK "started_look";
     /// A violation closes the channel until it is forgiven.
     LATCH "latch";
 }

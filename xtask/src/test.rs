@@ -1,6 +1,7 @@
 //! `cargo xtask test`: everything there is to check, in one summary.
 
 mod code;
+mod controls;
 mod echo;
 mod exchanges;
 mod images;
@@ -33,6 +34,7 @@ impl Test {
     pub fn run(self) -> Result<()> {
         let mut suite = Suite::default();
         code::add(&mut suite);
+        controls::add(&mut suite);
         images::add(&mut suite);
         no_panic::add(&mut suite);
         probe::add(&mut suite);

@@ -8,6 +8,7 @@ use crate::channel::layout::Place;
 use crate::channel::mailbox::Mailbox;
 use crate::channel::wire::{self, HEADER, Header, Key, Keyed, SAMPLES};
 use crate::channel::wish::Wish;
+use crate::control;
 use crate::log::log;
 use crate::memory::Memory;
 use core::cell::Cell;
@@ -190,7 +191,7 @@ impl<'a, M: Memory> Reader<'a, M> {
         }
         // Acquire: the value is read before STARTED. If any of it was overwritten meanwhile, STARTED tells.
         fence(Ordering::Acquire);
-        let started = self.keyed_at(wire::STARTED);
+        let started = if control::STARTED_LOOK { self.keyed_at(wire::STARTED) } else { latest };
         if started.key != key {
             return Err(ReadError::Empty);
         }

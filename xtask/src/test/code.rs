@@ -74,14 +74,14 @@ fn tests(tool: &Tool) -> Result<Verdict> {
 
 /// What libtest's lines add up to.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Count {
-    passed: u64,
-    failed: Vec<String>,
+pub struct Count {
+    pub passed: u64,
+    pub failed: Vec<String>,
     ignored: u64,
 }
 
 impl Count {
-    fn take(&mut self, line: &str) {
+    pub fn take(&mut self, line: &str) {
         if let Some(result) = line.strip_prefix("test result: ") {
             let number = |word: &str| {
                 let part = result.split([';', '.']).find_map(|part| part.trim().strip_suffix(word));
