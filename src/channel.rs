@@ -8,6 +8,7 @@
 //! - [`Receiver::try_recv`] for a loop that polls; [`Receiver::recv`] spins, arms, sleeps on a [`Wait`](crate::notify::Wait) for a bounded time.
 //! - For tasks, [`Receiver::recv_async`], [`Sender::send_async`] and [`Reader::changed`], woken by an [`Event`](crate::notify::Event), and under
 //!   them `poll_recv`, `poll_send`, `poll_changed`; for loops without interrupts `recv_within`, `send_within`, `changed_within`, with a `DelayNs`.
+//! - [`schedule::poll_all`] serves many channels in one call of bounded length, by priority.
 //!
 //! A peer that restarts is reported once by each half ([`SendError::PeerRestarted`], [`RecvError::PeerRestarted`]), and nothing of its
 //! earlier life is ever delivered. A peer that writes what no honest one can closes that channel ([`PeerViolation`]) until `resync`;
@@ -35,6 +36,7 @@ pub mod protection;
 mod receiver;
 pub mod request;
 mod sampling;
+pub mod schedule;
 mod sender;
 mod snapshot;
 #[cfg(test)]

@@ -147,6 +147,11 @@ impl<'a, M: Memory> Receiver<'a, M> {
         self.joined
     }
 
+    /// How urgently the channel is served: [`Channel::priority`].
+    pub const fn priority(&self) -> u8 {
+        self.config.priority
+    }
+
     /// What this half has counted.
     pub const fn stats(&self) -> ReceiverStats {
         self.stats
