@@ -13,7 +13,7 @@ use ivshmem::notify::Doorbell;
 /// Looks before a message is worth a doorbell and a sleep.
 const SPIN: u32 = 64;
 /// Lines a second about the link, at most: a hostile peer could make thousands, and each takes the time of some hundred instructions.
-const LINES: u32 = 64;
+const LINES: u32 = 256;
 
 /// One end that answers: messages in on channel 0, one answer for each on channel 1, in order.
 ///
@@ -137,7 +137,9 @@ impl<'a, M: Memory, D: Doorbell> Service<'a, M, D> {
             }
             LinkState::Stale { age } => say!("{name}: stale age_us={}", self.clock.to_us(age)),
             LinkState::PeerRestarted => {
-                say!("{name}: restarted restarts={}", self.link.stats().peer_restarts);
+                // Of the session that ended nothing more is received: all that is counted so far is of it and those before.
+                let Totals { received, sent, lost, restarts, .. } = self.totals();
+                say!("{name}: restarted restarts={restarts} received={received} sent={sent} lost={lost}");
             }
             LinkState::Closed => say!("{name}: closed"),
             LinkState::Incompatible { ours, theirs } => {

@@ -15,6 +15,9 @@ const EAGER: Duration = Duration::from_millis(20);
 /// How long a polled end pauses between looks from then on, so that waiting does not take a whole processor.
 const PAUSE: Duration = Duration::from_millis(1);
 
+/// Without a heartbeat for so long the other end is [stale](LinkState::Stale).
+pub const STALE_AFTER: Duration = Duration::from_secs(1);
+
 /// An attached end, whatever its channels are: [`poll`](Self::poll) it in every round.
 #[derive(Debug)]
 pub struct Attachment<'a> {
@@ -41,7 +44,7 @@ impl<'a> Attachment<'a> {
         let (link, channels) = mailbox.attach(Attach {
             id: backend.id().filter(|_| backend.kind() == Kind::Doorbell),
             seed: seed(),
-            stale_after: 0,
+            stale_after: u64::try_from(STALE_AFTER.as_nanos()).unwrap_or(u64::MAX),
             wants_doorbells: if vector.is_some() { u64::MAX } else { 0 },
         });
         let start = Instant::now();

@@ -43,7 +43,7 @@ mod name;
 mod sysfs;
 mod vector;
 
-pub use attachment::Attachment;
+pub use attachment::{Attachment, STALE_AFTER};
 pub use backend::{Backend, Kind, Purpose, RingError, open, window};
 pub use bus_error::{BUS_ERROR_EXIT_CODE, exit_on_bus_error};
 pub use channels::{ChannelList, ChannelListError};

@@ -3,6 +3,7 @@
 mod build;
 mod cargo;
 mod exchange;
+mod load;
 mod peer;
 mod progress;
 mod qemu;
@@ -32,6 +33,8 @@ enum Command {
     Server(server::Server),
     Peer(peer::Peer),
     #[command(hide = true)]
+    Load(load::Load),
+    #[command(hide = true)]
     Reap(vm::Reap),
 }
 
@@ -43,6 +46,7 @@ fn main() -> ExitCode {
         Command::Test(test) => test.run(),
         Command::Server(server) => server.run(),
         Command::Peer(peer) => peer.run(),
+        Command::Load(load) => load.run(),
         Command::Reap(reap) => reap.run(),
     };
     match result {

@@ -5,6 +5,8 @@ mod controls;
 mod echo;
 mod exchanges;
 mod images;
+mod kills;
+mod liveness;
 mod no_panic;
 mod probe;
 mod restarts;
@@ -40,6 +42,8 @@ impl Test {
         probe::add(&mut suite);
         exchanges::add(&mut suite);
         restarts::add(&mut suite);
+        kills::add(&mut suite);
+        liveness::add(&mut suite);
         echo::add(&mut suite);
         supervision::add(&mut suite);
         suite.select(self.filter.as_deref())?;

@@ -5,6 +5,7 @@ mod defmt;
 mod initramfs;
 mod link;
 mod linux;
+mod load;
 mod log;
 mod memory;
 mod operator;
@@ -17,6 +18,7 @@ mod session;
 
 pub use accelerator::Accelerator;
 pub use link::{Attachment, Link, Mode};
+pub use load::{Load, Loading};
 pub use log::{Echo, Fields};
 pub use operator::{Operator, Place, Talk};
 pub use process::{Launch, Process};

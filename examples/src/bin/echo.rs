@@ -5,7 +5,7 @@
 //! echo: ready device=<ssss:bb:dd.f> kind=<plain|doorbell> id=<n|-> size=<bytes> mode=<polled|interrupt>
 //! echo: up session=<16 hex digits> peer=<n|->
 //! echo: stale age_us=<n>
-//! echo: restarted restarts=<n>
+//! echo: restarted restarts=<n> received=<n> sent=<n> lost=<n>
 //! echo: closed
 //! echo: error <ErrorName> <details>
 //! echo: end received=<n> sent=<n> lost=<n> interrupts=<n> storms=<n> doorbells=<n> recovered_by_poll=<n> restarts=<n> violations=<n> resyncs=<n>
@@ -16,7 +16,7 @@
 //! peer that was up is replaced by another, `closed` when it leaves in order. `lost` is an upper bound: echoes
 //! that a peer which then restarted never acknowledged. `storms` counts the ticks in which the vector was masked because it was rung
 //! too often, `violations` what no honest peer does, and `resyncs` how often a channel or the link was begun anew after it.
-//! At most 64 lines a second are said about the link, so that a hostile peer cannot make the image do nothing else.
+//! At most 256 lines a second are said about the link, so that a hostile peer cannot make the image do nothing else.
 //!
 //! Options: `mode=polled|interrupt`, by default `interrupt` if the device can; `device=<selector>`, by default the first; `windows=2`
 //! serves a second mailbox, 64 KiB further on, whose counts come in a line `second` before `end`; `stale_ms=<n>`, by default 500, 0 for never.

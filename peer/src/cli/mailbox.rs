@@ -76,6 +76,7 @@ pub(super) fn unlinked(state: LinkState) -> String {
         LinkState::Incompatible { ours, theirs } => {
             format!("compatible other side: its channels have digest {theirs:#018x}, ours {ours:#018x}")
         }
+        LinkState::Stale { .. } => "sign of life from the other side, which stands still".into(),
         LinkState::Violated(violation) => format!("honest other side: {violation}"),
         _ => "answer from the other side".into(),
     }

@@ -3,7 +3,7 @@
 use super::suite::Suite;
 use crate::vm::{Accelerator, Image, Link, Session};
 use anyhow::{Context, Result, ensure};
-use ivshmem::channel::{End, LinkState};
+use ivshmem::channel::End;
 use ivshmem_peer::{DeviceName, Exchange, MAX_MESSAGE, Purpose, Sysfs};
 use serde_json::json;
 use std::time::{Duration, Instant};
@@ -64,7 +64,7 @@ fn polled(session: &mut Session, accelerator: Accelerator, selector: &str) -> Re
 
 fn come_up(exchange: &mut Exchange<'_>) -> Result<()> {
     let begin = Instant::now();
-    while !matches!(exchange.poll(), LinkState::Up { .. }) {
+    while !exchange.poll().is_up() {
         ensure!(begin.elapsed() < PATIENCE, "the link does not come up");
         exchange.rest();
     }
@@ -132,7 +132,7 @@ fn receive(exchange: &mut Exchange<'_>) -> Result<Vec<u8>> {
         if let Some(message) = exchange.recv(&mut buffer)? {
             return Ok(message.to_vec());
         }
-        ensure!(matches!(state, LinkState::Up { .. }), "the link went down: {state:?}");
+        ensure!(state.is_up(), "the link went down: {state:?}");
         ensure!(begin.elapsed() < PATIENCE, "no answer");
     }
 }

@@ -208,6 +208,10 @@ impl Story {
         status.with_context(|| format!("still running after {} s: {}", PATIENCE.as_secs(), self.command))
     }
 
+    pub fn has_ended(&self) -> bool {
+        self.exit.status.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+    }
+
     /// Waits as long as it takes: for a process that a user has in hand.
     pub fn join(&self) {
         let status = self.exit.status.lock().unwrap_or_else(PoisonError::into_inner);

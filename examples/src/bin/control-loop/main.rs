@@ -5,7 +5,7 @@
 //! control-loop: ready device=<ssss:bb:dd.f> kind=<plain|doorbell> id=<n|-> size=<bytes> mode=<polled|interrupt>
 //! control-loop: up session=<16 hex digits> peer=<n|->
 //! control-loop: stale age_us=<n>
-//! control-loop: restarted restarts=<n>
+//! control-loop: restarted restarts=<n> received=<n> sent=<n> lost=<n>
 //! control-loop: closed
 //! control-loop: error <ErrorName> <details>
 //! control-loop: end commands=<n> responses=<n> cycles=<n> missed=<n> busiest=<n> interrupts=<n> storms=<n> doorbells=<n> recovered_by_poll=<n> restarts=<n> violations=<n> resyncs=<n>
