@@ -2,6 +2,7 @@
 
 use core::fmt;
 use core::str::{FromStr, SplitAsciiWhitespace};
+use ivshmem::channel::End;
 
 /// The words of a command line, checked.
 #[derive(Clone, Copy, Debug)]
@@ -123,6 +124,31 @@ impl fmt::Display for Mode {
             Self::Polled => "polled",
             Self::Interrupt => "interrupt",
         })
+    }
+}
+
+/// Which end of a mailbox an image is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Side(pub End);
+
+impl Side {
+    /// What `end=` takes.
+    pub const EXPECTED: &'static str = "first or second";
+}
+
+/// Neither `first` nor `second`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UnknownSide;
+
+impl FromStr for Side {
+    type Err = UnknownSide;
+
+    fn from_str(text: &str) -> Result<Self, UnknownSide> {
+        match text {
+            "first" => Ok(Self(End::First)),
+            "second" => Ok(Self(End::Second)),
+            _ => Err(UnknownSide),
+        }
     }
 }
 

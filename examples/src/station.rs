@@ -4,7 +4,7 @@ use crate::clock::Clock;
 use crate::failure::Named;
 use crate::interrupts::FIRST_DOORBELL;
 use crate::machine::{Failed, Machine};
-use crate::options::{Mode, OptionError, Options};
+use crate::options::{Mode, OptionError, Options, Side};
 use crate::say;
 use crate::service::Service;
 use crate::timer::{self, Timer};
@@ -37,6 +37,8 @@ pub struct Station {
     pub timer: Timer,
     /// How messages are learned of.
     pub mode: Mode,
+    /// Which end of its mailbox the image is.
+    pub end: End,
     /// How the peer is rung; a plain device has no doorbell.
     pub doorbell: Option<DoorbellRegister>,
     windows: u32,
@@ -80,7 +82,7 @@ impl fmt::Display for MemoryTaken {
 }
 
 impl Station {
-    /// Reads the options `mode=polled|interrupt`, `device=<selector>`, `windows=1|2` and `stale_ms=<n>`, opens the device and says `ready`.
+    /// Reads the options `mode=polled|interrupt`, `device=<selector>`, `end=first|second`, `windows=1|2` and `stale_ms=<n>`, opens the device and says `ready`.
     ///
     /// Configuration space is reached through the ports, which the PCs that boot these images have, and which take a
     /// tenth of the code of finding and using ECAM; `probe` shows that. Without a mode it is `interrupt` on a doorbell
@@ -88,7 +90,7 @@ impl Station {
     /// called once.
     pub fn open(machine: &mut Machine) -> Result<(Self, SharedMemory), Failed> {
         say!("{}: begin {}", machine.name, machine.command_line);
-        let (mode, selector, windows, stale_ms) =
+        let (mode, selector, end, windows, stale_ms) =
             options(machine.command_line).map_err(|error| machine.failed(&error))?;
         let clock = Clock::calibrate().map_err(|error| machine.failed(&error))?;
         // SAFETY: ring 0, and nothing else in the image uses the ports; whether they are there is asked next.
@@ -132,18 +134,20 @@ impl Station {
             device.size()
         );
         let tick = timer::ticks();
-        Ok((Self { clock, timer, mode, doorbell, windows, stale_ms, guard, tick, access, device, interrupts }, memory))
+        Ok((
+            Self { clock, timer, mode, end, doorbell, windows, stale_ms, guard, tick, access, device, interrupts },
+            memory,
+        ))
     }
 
-    /// The mailboxes, First end: at the start of the memory, and if asked for a second one 64 KiB further on.
+    /// The mailboxes: at the start of the memory, and if asked for a second one 64 KiB further on.
     pub fn mailboxes(&self, machine: &Machine, memory: &SharedMemory) -> Result<Mailboxes, Failed> {
         let mut mailboxes = Vec::new();
         for number in 0..(self.windows as usize).min(2) {
             let offset = number * SECOND_WINDOW;
             let length = memory.len().saturating_sub(offset);
             let window = memory.window(offset, length).map_err(|error| machine.failed(&error))?;
-            let mailbox =
-                Mailbox::new(window, End::First, &COMMAND_RESPONSE).map_err(|error| machine.failed(&error))?;
+            let mailbox = Mailbox::new(window, self.end, &COMMAND_RESPONSE).map_err(|error| machine.failed(&error))?;
             // There is room for two.
             let _ = mailboxes.push(mailbox);
         }
@@ -187,7 +191,7 @@ impl Station {
     }
 
     /// How this end presents itself in its mailbox.
-    fn attach(&self) -> Attach {
+    pub fn attach(&self) -> Attach {
         let id = match self.device.kind() {
             Kind::Plain => None,
             Kind::Doorbell { .. } => Some(self.device.id()),
@@ -219,13 +223,14 @@ impl Station {
     }
 }
 
-fn options(command_line: &str) -> Result<(Option<Mode>, Selector, u32, u64), OptionError<'_>> {
-    let options = Options::parse(command_line, &["mode", "device", "windows", "stale_ms"])?;
+fn options(command_line: &str) -> Result<(Option<Mode>, Selector, End, u32, u64), OptionError<'_>> {
+    let options = Options::parse(command_line, &["mode", "device", "end", "windows", "stale_ms"])?;
     let mode = options.get("mode", Mode::EXPECTED)?;
     let selector = options.get("device", "an address, a number from 0, size:BYTES or subsystem:ID")?;
+    let end = options.get("end", Side::EXPECTED)?.map_or(End::First, |Side(end)| end);
     let windows = options.get("windows", "1 or 2")?;
     let stale_ms = options.get("stale_ms", "milliseconds, 0 for never")?;
-    Ok((mode, selector.unwrap_or_default(), windows.unwrap_or(1), stale_ms.unwrap_or(STALE_MS)))
+    Ok((mode, selector.unwrap_or_default(), end, windows.unwrap_or(1), stale_ms.unwrap_or(STALE_MS)))
 }
 
 /// A device's id, or `-` if it is plain and has none.

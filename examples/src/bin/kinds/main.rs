@@ -1,0 +1,322 @@
+//! One channel of every kind, in both directions: what an end in another language is tried against.
+//!
+//! | channels | what the image does |
+//! |---|---|
+//! | 0 in, 1 out: queuing | sends each message back; `call <text>` it passes on as a request, and sends back how that ended |
+//! | 2 in, 3 out: sampling | writes each new value that it reads |
+//! | 4 in, 5 out: requests and responses | operation 1 reverses the arguments, 2 is refused, 3 is never answered |
+//! | 6 out, 7 in: requests and responses | requests of its own, operation 7, a budget of one second |
+//! | 8 in, 9 out: queuing, protected | sends each message back behind the name of its status and a space |
+//!
+//! ```text
+//! kinds: begin <command line>
+//! kinds: ready device=<ssss:bb:dd.f> kind=<plain|doorbell> id=<n|-> size=<bytes> mode=<polled|interrupt>
+//! kinds: up session=<16 hex digits>
+//! kinds: error <ErrorName> <details>
+//! kinds: end messages=<n> samples=<n> requests=<n> cancelled=<n> calls=<n> protected=<n> bad=<n> restarts=<n>
+//! ```
+//!
+//! It ends, with exit code 33, after it has sent back the message `quit`. Options: as `echo`, and `end=first|second`, by
+//! default first.
+
+#![cfg_attr(target_os = "none", no_std, no_main)]
+
+use ivshmem::channel::protection::{self, Expected, ProtectedReceiver, ProtectedSender, Window};
+use ivshmem::channel::request::{Failure, Incoming, Polled, RequestError, Requester, Responder, Status};
+use ivshmem::channel::{
+    Channel, Channels, End, LinkState, Mailbox, Notice, ReadError, Reader, Receiver, RecvError, SendError, Sender,
+    TakeError, Writer,
+};
+use ivshmem::device::DoorbellRegister;
+use ivshmem::memory::SharedMemory;
+use ivshmem_examples::machine::{Failed, Machine};
+use ivshmem_examples::say;
+use ivshmem_examples::station::Station;
+use ivshmem_examples::timer::Sleep;
+
+ivshmem_examples::image!(run);
+
+/// The longest that anything waits, in microseconds.
+const TICK_US: u32 = 1000;
+/// Messages, requests and the like that are dealt with in a round.
+const BUDGET: usize = 16;
+/// The most bytes of a message.
+const MAX_LEN: usize = 120;
+/// The operation of the image's own requests, and their budget in microseconds.
+const OPERATION: u32 = 7;
+const CALL_BUDGET_US: u32 = 1_000_000;
+/// Who the protected messages are of, and what names their data.
+const SOURCE_IN: u16 = 2;
+const SOURCE_OUT: u16 = 1;
+
+/// The channels of an image that is this end.
+const fn channels(own: End) -> [Channel; 10] {
+    let peer = own.other();
+    [
+        Channel::queuing(peer, 16, 120),
+        Channel::queuing(own, 16, 120),
+        Channel::sampling(peer, 56),
+        Channel::sampling(own, 56),
+        Channel::request(peer, 8, 120),
+        Channel::response(own, 8, 120),
+        Channel::request(own, 8, 120),
+        Channel::response(peer, 8, 120),
+        Channel::queuing(peer, 8, 120).protected(0x51),
+        Channel::queuing(own, 8, 120).protected(0x52),
+    ]
+}
+
+fn run(machine: &mut Machine) -> Result<(), Failed> {
+    let (mut station, memory) = Station::open(machine)?;
+    station.timer.every(TICK_US).map_err(|error| machine.failed(&error))?;
+    let channels = channels(station.end);
+    let mut mailbox = Mailbox::new(memory, station.end, &channels).map_err(|error| machine.failed(&error))?;
+    let (mut link, channels) = mailbox.attach(station.attach());
+    let clock = station.clock;
+    let ticks_per_us = clock.from_us(1);
+    let bell = station.doorbell.clone();
+    let mut kinds = Kinds::new(channels, clock.ticks(), ticks_per_us, bell).map_err(|error| machine.failed(&error))?;
+    let mut up = false;
+    while !kinds.last {
+        let sleep = Sleep::until_tick(station.vector());
+        let now = clock.ticks();
+        match link.poll(now) {
+            LinkState::Up { session } if !up => {
+                up = true;
+                say!("{}: up session={session:016x}", machine.name);
+            }
+            state => up = state.is_up(),
+        }
+        if !kinds.round(now) {
+            station.end_storm();
+            sleep.to_tick();
+        }
+    }
+    link.close();
+    let restarts = link.stats().peer_restarts;
+    let Kinds { messages, reader, responder, requester, protected_in, .. } = &kinds;
+    let (messages, samples) = (messages.stats().received, reader.stats().fresh);
+    let (requests, cancelled) = (responder.stats().taken, responder.stats().cancelled);
+    let (calls, counts) = (requester.stats().started, protected_in.counts());
+    let bad = counts.bad_crc + counts.wrong_source + counts.wrong_sequence + counts.repeated;
+    let protected = protected_in.stats().received;
+    station.close(machine.name);
+    say!(
+        "kinds: end messages={messages} samples={samples} requests={requests} cancelled={cancelled} calls={calls} \
+         protected={protected} bad={bad} restarts={restarts}"
+    );
+    Ok(())
+}
+
+type Memory = SharedMemory;
+
+/// Every half that this end has.
+struct Kinds<'a> {
+    bell: Option<DoorbellRegister>,
+    messages: Receiver<'a, Memory>,
+    answers: Sender<'a, Memory>,
+    reader: Reader<'a, Memory>,
+    writer: Writer<'a, Memory>,
+    responder: Responder<'a, Memory, 8>,
+    requester: Requester<'a, Memory, 4>,
+    protected_in: ProtectedReceiver<'a, Memory>,
+    protected_out: ProtectedSender<'a, Memory>,
+    /// The message `quit` came.
+    last: bool,
+}
+
+impl<'a> Kinds<'a> {
+    fn new(
+        mut channels: Channels<'a, Memory>,
+        now: u64,
+        ticks_per_us: u64,
+        bell: Option<DoorbellRegister>,
+    ) -> Result<Self, TakeError> {
+        let window = Window { last: 8, enough: 1, tolerated: 1 };
+        let expected = Expected { source: SOURCE_IN, max_lost: 4, validity: 0, window };
+        Ok(Self {
+            bell,
+            messages: channels.receiver(0)?,
+            answers: channels.sender(1)?,
+            reader: channels.reader(2)?,
+            writer: channels.writer(3)?,
+            responder: channels.responder(4, 5, ticks_per_us)?,
+            requester: channels.requester(6, 7, ticks_per_us)?,
+            protected_in: channels.protected_receiver(8, expected, now)?,
+            protected_out: channels.protected_sender(9, SOURCE_OUT)?,
+            last: false,
+        })
+    }
+
+    /// Looks at every channel, and says whether there was anything. What a peer violates is begun anew.
+    fn round(&mut self, now: u64) -> bool {
+        let mut busy = false;
+        for _ in 0..BUDGET {
+            let more = [self.message(now), self.request(now), self.call_ended(now), self.protected(now)];
+            if !more.contains(&true) {
+                break;
+            }
+            busy = true;
+        }
+        self.sample(now) || busy
+    }
+
+    fn message(&mut self, now: u64) -> bool {
+        let mut buffer = [0; MAX_LEN];
+        // Nothing is taken that could not be answered.
+        if !matches!(self.answers.room(), Ok(1..)) {
+            if matches!(self.answers.room(), Err(SendError::Violated(_))) {
+                self.answers.resync();
+            }
+            return false;
+        }
+        match self.messages.try_recv(&mut buffer) {
+            Ok(Some(message)) => {
+                if let Some(args) = message.strip_prefix(b"call ") {
+                    let started = self.requester.start(now, OPERATION, args, CALL_BUDGET_US);
+                    if let Ok((_, notice)) = started {
+                        ring(&self.bell, notice);
+                        return true;
+                    }
+                }
+                self.last |= message == b"quit";
+                let sent = self.answers.try_send(message);
+                self.ring_sent(sent);
+                true
+            }
+            Ok(None) => false,
+            Err(error) => {
+                if matches!(error, RecvError::Violated(_)) {
+                    self.messages.resync();
+                }
+                false
+            }
+        }
+    }
+
+    fn sample(&mut self, now: u64) -> bool {
+        let mut buffer = [0; 56];
+        match self.reader.read(&mut buffer, now) {
+            Ok(sample) if sample.fresh => {
+                if let Ok(notice) = self.writer.write(sample.bytes) {
+                    ring(&self.bell, notice);
+                }
+                true
+            }
+            Ok(_) => false,
+            Err(error) => {
+                if matches!(error, ReadError::Violated(_)) {
+                    self.reader.resync();
+                }
+                false
+            }
+        }
+    }
+
+    fn request(&mut self, now: u64) -> bool {
+        let mut args = [0; MAX_LEN];
+        let request = match self.responder.next(now, &mut args) {
+            Ok(Some(Incoming::Request(request))) => request,
+            Ok(other) => return other.is_some(),
+            Err(error) => {
+                if matches!(error, RequestError::Violated(_)) {
+                    self.responder.resync();
+                }
+                return false;
+            }
+        };
+        let args = &mut args[..request.len];
+        let answered = match request.operation {
+            1 => {
+                args.reverse();
+                self.responder.respond(request.token, Status::Done, args)
+            }
+            3 => return true,
+            _ => self.responder.respond(request.token, Status::Refused, b"no such operation"),
+        };
+        if let Ok(notice) = answered {
+            ring(&self.bell, notice);
+        }
+        true
+    }
+
+    /// Sends back how a request of our own ended.
+    fn call_ended(&mut self, now: u64) -> bool {
+        if !matches!(self.answers.room(), Ok(1..)) {
+            return false;
+        }
+        let mut result = [0; MAX_LEN];
+        match self.requester.poll(now, &mut result) {
+            Ok(Some(Polled::Ended(completion))) => {
+                let (name, len) = match completion.outcome {
+                    Ok(len) => ("done", len),
+                    Err(Failure::Refused { len }) => ("refused", len),
+                    Err(Failure::Expired) => ("expired", 0),
+                    Err(Failure::TimedOut) => ("timed out", 0),
+                    Err(_) => ("ended", 0),
+                };
+                let sent = self.answers.try_send(joined(name, &result[..len]).as_slice());
+                self.ring_sent(sent);
+                true
+            }
+            Ok(other) => other.is_some(),
+            Err(error) => {
+                if matches!(error, RequestError::Violated(_)) {
+                    self.requester.resync();
+                }
+                false
+            }
+        }
+    }
+
+    fn protected(&mut self, now: u64) -> bool {
+        let mut buffer = [0; MAX_LEN];
+        match self.protected_in.try_recv(&mut buffer, now) {
+            Ok(Some(checked)) => {
+                let name = match checked.status {
+                    protection::Status::Ok => "ok",
+                    protection::Status::SomeLost { .. } => "some lost",
+                    protection::Status::Repeated { .. } => "repeated",
+                    protection::Status::WrongSequence { .. } => "wrong sequence",
+                    protection::Status::WrongSource { .. } => "wrong source",
+                    protection::Status::BadCrc { .. } => "bad crc",
+                    _ => "stale",
+                };
+                let sent = self.protected_out.try_send(joined(name, checked.bytes).as_slice());
+                self.ring_sent(sent);
+                true
+            }
+            Ok(None) => false,
+            Err(error) => {
+                if matches!(error, RecvError::Violated(_)) {
+                    self.protected_in.resync();
+                }
+                false
+            }
+        }
+    }
+
+    fn ring_sent(&self, sent: Result<Notice, SendError>) {
+        if let Ok(notice) = sent {
+            ring(&self.bell, notice);
+        }
+    }
+}
+
+fn ring(bell: &Option<DoorbellRegister>, notice: Notice) {
+    match bell {
+        // A peer that published an id or a vector that cannot be rung finds the message by looking.
+        Some(bell) => drop(notice.ring(bell)),
+        None => notice.ignore(),
+    }
+}
+
+/// A word, a space, and as much of the bytes as fits into a protected message.
+fn joined(name: &str, bytes: &[u8]) -> heapless::Vec<u8, { MAX_LEN - 24 }> {
+    let mut joined = heapless::Vec::new();
+    for byte in name.bytes().chain([b' ']).chain(bytes.iter().copied()) {
+        // What does not fit is cut off.
+        let _ = joined.push(byte);
+    }
+    joined
+}
