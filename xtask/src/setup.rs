@@ -3,10 +3,13 @@
 //! Nothing is fetched twice. What only root can install is named in one command for the user to run.
 
 mod apt;
+mod cargo_tool;
+mod coverage;
 mod hypervisor;
 mod linux;
 mod target;
 
+pub use coverage::Coverage;
 pub use hypervisor::Hypervisor;
 pub use linux::Linux;
 pub use target::{Toolchain, Way};
@@ -46,6 +49,12 @@ pub fn toolchain(way: Way) -> Result<Toolchain> {
 pub fn hypervisor() -> Result<Hypervisor> {
     let _alone = lock()?;
     Hypervisor::find()
+}
+
+/// What measures coverage.
+pub fn coverage() -> Result<Coverage> {
+    let _alone = lock()?;
+    Coverage::find()
 }
 
 /// What the Linux VM is made of.

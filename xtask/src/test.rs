@@ -2,6 +2,7 @@
 
 mod code;
 mod controls;
+mod coverage;
 mod echo;
 mod exchanges;
 mod images;
@@ -37,6 +38,7 @@ impl Test {
         let mut suite = Suite::default();
         code::add(&mut suite);
         controls::add(&mut suite);
+        coverage::add(&mut suite);
         images::add(&mut suite);
         no_panic::add(&mut suite);
         probe::add(&mut suite);
