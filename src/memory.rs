@@ -231,6 +231,7 @@ mod tests {
     use super::*;
     use crate::fake::memory::loop_back;
     use proptest::prelude::*;
+    use std::string::ToString;
     use std::vec;
 
     #[test]
@@ -242,6 +243,30 @@ mod tests {
         for (offset, length) in [(0, 4104), (4096, 8), (4, 8), (0, 12), (usize::MAX - 7, 8), (8, usize::MAX - 7)] {
             assert_eq!(memory.window(offset, length).err(), Some(WindowError { offset, length, available: 4096 }));
         }
+    }
+
+    #[test]
+    fn a_window_error_says_what_was_asked_and_what_there_is() {
+        let error = WindowError { offset: 4, length: 12, available: 4096 };
+        let text =
+            "a window of 12 bytes at offset 4 does not lie, on whole 8-byte words, in 4096 bytes of shared memory";
+        assert_eq!(error.to_string(), text);
+    }
+
+    #[test]
+    fn a_reference_to_memory_is_the_memory() {
+        fn all(memory: impl Memory) -> (usize, bool, u64, [u8; 3]) {
+            memory.store(8, 1);
+            memory.publish(16, 0x0706_0504);
+            memory.copy_in(24, &[9, 8, 7]);
+            let mut bytes = [0; 3];
+            memory.copy_out(24, &mut bytes);
+            (memory.len(), memory.is_empty(), memory.load(16), bytes)
+        }
+        let (memory, peer) = loop_back(4096).unwrap();
+        assert_eq!(all(&memory), (4096, false, 0x0706_0504, [9, 8, 7]));
+        assert_eq!((peer.load(8), peer.load(16), peer.load(24)), (1, 0x0706_0504, 0x0007_0809));
+        assert!(memory.window(4096, 0).unwrap().is_empty());
     }
 
     #[test]

@@ -113,3 +113,54 @@ fn physical_end(physical: u64, length: u64) -> Result<u64, MapError> {
         _ => Err(MapError::InvalidRange { physical, length }),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::string::ToString;
+
+    #[test]
+    fn each_error_says_the_range_or_the_address() {
+        let (physical, length) = (0xE000_0000, 4096);
+        for (error, text) in [
+            (
+                MapError::InvalidRange { physical, length: 0 },
+                "0 bytes at physical 0xe0000000 are no range of physical addresses",
+            ),
+            (
+                MapError::Unreachable { physical, length },
+                "4096 bytes at physical 0xe0000000 are out of the mapper's reach",
+            ),
+            (MapError::OutOfFrames, "no frame was left for a page table"),
+            (MapError::OutOfAddressSpace { length }, "no virtual address space was left for 4096 bytes"),
+            (
+                MapError::AlreadyMapped { virtual_address: 0x1000 },
+                "the page at virtual 0x1000 is mapped to something else, or with other caching",
+            ),
+        ] {
+            assert_eq!(error.to_string(), text);
+        }
+    }
+
+    #[test]
+    fn a_range_is_not_empty_and_ends_within_52_bits() {
+        let end = 1 << 52;
+        assert_eq!(physical_end(end - 1, 1), Ok(end));
+        for (physical, length) in [(0, 0), (end, 1), (end - 1, 2), (u64::MAX, 1), (1, u64::MAX)] {
+            assert_eq!(physical_end(physical, length), Err(MapError::InvalidRange { physical, length }));
+        }
+    }
+
+    #[test]
+    fn a_mapper_behind_a_reference_maps_the_same() {
+        fn map(mut mapper: impl Mapper) -> Result<NonNull<u8>, MapError> {
+            // SAFETY: the pointer is only compared.
+            unsafe { mapper.map(0x1000, 16, Caching::Uncached) }
+        }
+        // SAFETY: nothing is accessed through what is mapped.
+        let mut mapper = unsafe { OffsetMapper::new(0x7000_0000, 0x2000) };
+        let direct = map(mapper);
+        assert_eq!(map(&mut mapper), direct);
+        assert_eq!(direct.unwrap().addr().get(), 0x7000_1000);
+    }
+}

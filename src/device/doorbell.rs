@@ -68,3 +68,16 @@ impl Doorbell for DoorbellRegister {
         self.registers.write32(register::DOORBELL, value).map_err(|_| out_of_range)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::string::ToString;
+
+    #[test]
+    fn each_error_says_what_cannot_be_rung() {
+        assert_eq!(RingError::NoDoorbell.to_string(), "the device has no doorbell");
+        let text = "this device's doorbell names vectors below 8, not 9";
+        assert_eq!(RingError::Vector { vector: 9, vectors: 8 }.to_string(), text);
+    }
+}

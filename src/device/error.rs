@@ -110,3 +110,41 @@ impl fmt::Display for DeviceGone {
 }
 
 impl core::error::Error for DeviceGone {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::string::ToString;
+
+    #[test]
+    fn each_error_says_what_was_found() {
+        let address = Address::new(0, 0, 3, 0).unwrap();
+        for (error, text) in [
+            (OpenError::NotFound { seen: 2 }, "none of 2 ivshmem devices is the one selected"),
+            (OpenError::Absent(address), "nothing is at 0000:00:03.0"),
+            (
+                OpenError::NotIvshmem { vendor: 0x110A, device: 0x4106 },
+                "110a:4106 is no ivshmem device of version 1 (1af4:1110)",
+            ),
+            (OpenError::HeaderType(1), "PCI header layout 0x1 is not a device's"),
+            (OpenError::Class(0xFF_0000), "class 0xff0000 is not that of memory (05)"),
+            (BarError::Unassigned { index: 2, value: 0xC }.into(), "BAR2 (0x0000000c) has no address"),
+            (CapabilityError::Loop { offset: 0x40 }.into(), "the capability list comes back to 0x40"),
+            (
+                OpenError::Id { value: 0x1_0000, reads: 1_000_000 },
+                "IVPosition is 0x10000 after 1000000 reads, and no id",
+            ),
+            (OpenError::MemoryTooLarge(1 << 40), "1099511627776 bytes of memory do not fit the address space"),
+            (MapError::OutOfFrames.into(), "no frame was left for a page table"),
+            (DeviceGone.into(), "the device is gone"),
+        ] {
+            assert_eq!(error.to_string(), text);
+        }
+    }
+
+    #[test]
+    fn a_function_that_vanished_is_one_error_wherever_it_is_noticed() {
+        assert_eq!(OpenError::from(BarError::NoFunction), OpenError::DeviceGone);
+        assert_eq!(OpenError::from(CapabilityError::NoFunction), OpenError::DeviceGone);
+    }
+}

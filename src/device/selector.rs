@@ -106,5 +106,7 @@ mod tests {
         for text in texts {
             assert_eq!(text.parse::<Selector>(), Err(SelectorError), "{text}");
         }
+        let text = "a device is selected by ssss:bb:dd.f, a number from 0, size:BYTES or subsystem:ID";
+        assert_eq!(SelectorError.to_string(), text);
     }
 }

@@ -9,6 +9,7 @@ use crate::msix::{Message, MsixError};
 use crate::notify::Doorbell;
 use crate::pci::BarError;
 use proptest::prelude::*;
+use std::string::ToString;
 use std::vec::Vec;
 
 mod interrupts;
@@ -43,6 +44,7 @@ fn open(machine: &Machine) -> Result<Device, OpenError> {
 fn a_doorbell_device_is_told_by_its_msix_capability() {
     let device = open(&qemu(4)).unwrap();
     assert_eq!(device.kind(), Kind::Doorbell { vectors: 4 });
+    assert_eq!((device.kind().to_string(), Kind::Plain.to_string()), ("doorbell".to_string(), "plain".to_string()));
     assert_eq!((device.id(), device.revision(), device.size()), (5, 1, 1 << 20));
     assert_eq!((device.bar0(), device.bar2(), device.subsystem()), (BAR0, BAR2, (0x1AF4, 0x1100)));
     assert_eq!(device.address(), Machine::ADDRESS);

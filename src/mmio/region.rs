@@ -127,6 +127,16 @@ mod tests {
     }
 
     #[test]
+    fn has_the_length_it_was_made_with() {
+        with_region(|region| assert_eq!((region.len(), region.is_empty()), (12, false)));
+        // SAFETY: no byte of it is ever accessed.
+        let empty = unsafe { Region::new(NonNull::dangling(), 0) };
+        assert!(empty.is_empty());
+        let error = empty.read32(0).unwrap_err();
+        assert_eq!(std::format!("{error}"), "offset 0x0 is no 32-bit register of a region of 0x0 bytes");
+    }
+
+    #[test]
     fn refuses_what_lies_outside_or_is_not_aligned() {
         with_region(|region| {
             for offset in [1, 2, 3, 9, 12, usize::MAX, usize::MAX - 3] {

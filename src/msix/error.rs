@@ -122,3 +122,42 @@ impl From<MapError> for MsixError {
         Self::Map(error)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use core::error::Error;
+    use std::string::ToString;
+
+    #[test]
+    fn each_error_says_the_bar_or_the_vector_and_its_value() {
+        for (error, text) in [
+            (MsixError::Absent, "the function has no MSI-X capability"),
+            (MsixError::ReservedBar { bar: 6 }, "MSI-X names the reserved BAR indicator 6"),
+            (MsixError::NoBar { bar: 3 }, "MSI-X lies in BAR3, which is no assigned memory BAR"),
+            (
+                MsixError::BeyondBar { bar: 1, end: 0x2040, limit: 0x2000 },
+                "MSI-X ends at byte 0x2040 of BAR1, which has at most 0x2000",
+            ),
+            (
+                MsixError::Overlap { bar: 1, table: 0, pending: 0x38 },
+                "the MSI-X table at 0x0 and the pending bits at 0x38 of BAR1 overlap",
+            ),
+            (MsixError::OverlapsBar { bar: 1, other: 0 }, "MSI-X in BAR1 lies on BAR0"),
+            (MsixError::Map(MapError::OutOfFrames), "MSI-X cannot be mapped: no frame was left for a page table"),
+            (MsixError::NoMessages, "no message was given"),
+            (MsixError::TooManyMessages { messages: 5, vectors: 4 }, "5 messages were given for 4 vectors"),
+            (MsixError::NotInUse { vector: 2, used: 1 }, "vector 2 is not among the 1 in use"),
+            (MsixError::NotStored { vector: 7 }, "the device did not store the table entry of vector 7"),
+            (
+                MsixError::ControlNotStored { control: 3 },
+                "the device did not take a write to Message Control, which reads 0x0003",
+            ),
+            (MsixError::NoPendingBits, "this hypervisor has no pending bits"),
+            (MsixError::DeviceGone, "the device is gone"),
+        ] {
+            assert_eq!(error.to_string(), text);
+            assert_eq!(error.source().is_some(), matches!(error, MsixError::Map(_)));
+        }
+    }
+}

@@ -82,6 +82,15 @@ mod tests {
     }
 
     #[test]
+    fn each_error_says_the_number() {
+        use std::string::ToString;
+        let apic = "APIC id 255 is above 254, the last that an MSI-X message can name";
+        assert_eq!(MessageError::ApicId(255).to_string(), apic);
+        let vector = "IDT vector 31 is below 32 and belongs to the CPU's exceptions";
+        assert_eq!(MessageError::Vector(31).to_string(), vector);
+    }
+
+    #[test]
     fn refuses_what_a_message_cannot_name() {
         assert_eq!(Message::new(255, 0x41), Err(MessageError::ApicId(255)));
         assert_eq!(Message::new(256, 0x41), Err(MessageError::ApicId(256)));

@@ -60,3 +60,39 @@ impl<T: ConfigAccess + ?Sized> ConfigAccess for &T {
         (**self).buses(index)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fake::config::{ConfigSpace, Function};
+
+    #[test]
+    fn a_reference_reaches_what_it_refers_to() {
+        fn all<T: ConfigAccess>(access: T, at: Address) -> (u32, Option<Buses>) {
+            access.write32(at, 0x44, 0x1122_3344);
+            access.write16(at, 0x46, 0xAABB);
+            (access.read32(at, 0x44), access.buses(0))
+        }
+        let at = Address::new(0, 0x81, 3, 0).unwrap();
+        let space = || ConfigSpace::new().with(at, Function::new(1, 2).register(0x44, 0, u32::MAX));
+        let reached = all::<&ConfigSpace>(&space(), at);
+        assert_eq!(reached, all::<ConfigSpace>(space(), at));
+        assert_eq!(reached.0, 0xAABB_3344);
+    }
+
+    #[test]
+    fn unless_told_otherwise_the_buses_are_those_of_segment_0() {
+        struct Nothing;
+        impl ConfigAccess for Nothing {
+            fn read32(&self, _: Address, _: u16) -> u32 {
+                u32::MAX
+            }
+            fn write32(&self, _: Address, _: u16, _: u32) {}
+            fn write16(&self, _: Address, _: u16, _: u16) {}
+        }
+        let all = Buses { segment: 0, first: 0, last: 255 };
+        assert_eq!((Nothing.buses(0), Nothing.buses(1)), (Some(all), None));
+        let at = |segment, bus| Address::new(segment, bus, 0, 0).unwrap();
+        assert!(all.contains(at(0, 0)) && all.contains(at(0, 255)) && !all.contains(at(1, 0)));
+    }
+}

@@ -125,6 +125,18 @@ mod tests {
     }
 
     #[test]
+    fn each_error_says_the_number_or_the_form() {
+        for (error, text) in [
+            (AddressError::Device(32), "PCI device number 32 is above 31"),
+            (AddressError::Function(8), "PCI function number 8 is above 7"),
+            (AddressError::Format, "a PCI address has the form ssss:bb:dd.f or bb:dd.f, in hexadecimal"),
+        ] {
+            assert_eq!(error.to_string(), text);
+        }
+        assert_eq!(std::format!("{:?}", Address::new(1, 2, 3, 4).unwrap()), "0001:02:03.4");
+    }
+
+    #[test]
     fn refuses_what_is_not_an_address() {
         assert_eq!("0000:00:20.0".parse::<Address>(), Err(AddressError::Device(32)));
         assert_eq!("0000:00:1f.8".parse::<Address>(), Err(AddressError::Function(8)));

@@ -80,3 +80,24 @@ fn ecam_out_of_the_mappers_reach_is_an_error_even_with_ports() {
     let error = MapError::Unreachable { physical: 0xB000_0000, length: 256 << 20 };
     assert_eq!(auto_with(port_io(), &mut memory).unwrap_err(), AutoError::Map(error));
 }
+
+#[test]
+fn each_error_says_what_is_missing() {
+    use std::string::ToString;
+    for (error, text) in [
+        (AutoError::Map(MapError::OutOfFrames), "ECAM could not be mapped: no frame was left for a page table"),
+        (AutoError::Mcfg(McfgError::NoMcfg), "no ECAM (ACPI has no MCFG table) and no configuration ports"),
+        (AutoError::Ecam(EcamError::Empty), "no usable ECAM (no ECAM allocation was given) and no configuration ports"),
+    ] {
+        assert_eq!(error.to_string(), text);
+    }
+}
+
+#[test]
+fn where_the_tables_lead_to_ecam_the_ports_are_not_touched() {
+    let mut memory = firmware(&[(0xB000_0000, 0)]);
+    memory.add(0xB000_0000, 1 << 20);
+    // SAFETY: the test's memory stands in for the firmware's; a port cycle would end this process, which has no I/O privilege.
+    let access = unsafe { auto(None, &mut memory) };
+    assert!(matches!(access, Ok(Access::Ecam(_))), "{access:?}");
+}

@@ -151,3 +151,47 @@ impl fmt::Display for BarError {
 }
 
 impl core::error::Error for BarError {}
+
+#[cfg(test)]
+mod tests {
+    use super::BarError::*;
+    use std::string::ToString;
+
+    #[test]
+    fn each_error_says_which_register_and_its_value() {
+        for (error, text) in [
+            (NoFunction, "no PCI function is there"),
+            (HeaderType(2), "PCI header layout 0x2 is neither 0 nor 1"),
+            (Index { index: 6, count: 2 }, "there is no BAR6: the header has 2"),
+            (UpperHalf { index: 3 }, "register 3 is the upper half of a 64-bit BAR"),
+            (NoUpperHalf { index: 5, value: 0xC }, "BAR5 (0x0000000c) has 64 bits but no register follows it"),
+            (Io { index: 0, value: 0xC001 }, "BAR0 (0x0000c001) is in I/O space"),
+            (ReservedType { index: 1, value: 6 }, "BAR1 (0x00000006) is of a reserved type"),
+            (Unassigned { index: 2, value: 0xC }, "BAR2 (0x0000000c) has no address"),
+            (Absent { index: 4, value: 0 }, "BAR4 (0x00000000) does not exist"),
+            (
+                Overlap { index: 0, address: 0x1000, size: 256, other: 2, other_address: 0x1080 },
+                "BAR2 at 0x1080 overlaps BAR0 at 0x1000 (256 bytes or more)",
+            ),
+            (
+                Wraps { index: 2, address: 0xFFFF_F000, size: 8192 },
+                "BAR2 at 0xfffff000 with 8192 bytes passes the last address",
+            ),
+            (
+                Misaligned { index: 2, address: 0x1800, size: 4096 },
+                "BAR2 at 0x1800 is not on a multiple of its 4096 bytes",
+            ),
+            (NotContiguous { index: 2, mask: 0xFFF0_F000 }, "BAR2 has no size: its address bits are 0xfff0f000"),
+            (
+                TypeChanged { index: 2, before: 0xC, after: 0x4 },
+                "BAR2 changed its type while it was sized: 0x0000000c, then 0x00000004",
+            ),
+            (
+                NotRestored { offset: 0x18, written: 0xC, found: 0xFFFF_FFFC },
+                "the register at 0x18 took 0xfffffffc back instead of 0x0000000c",
+            ),
+        ] {
+            assert_eq!(error.to_string(), text);
+        }
+    }
+}

@@ -124,3 +124,19 @@ proptest! {
         prop_assert_eq!(space.contents(), before);
     }
 }
+
+#[test]
+fn each_error_says_where_the_list_is_broken() {
+    use std::string::ToString;
+    for (error, text) in [
+        (CapabilityError::NoFunction, "no PCI function is there"),
+        (CapabilityError::HeaderType(2), "PCI header layout 0x2 is neither 0 nor 1"),
+        (
+            CapabilityError::BadPointer { at: 0x34, pointer: 0x3C },
+            "the capability pointer at 0x34 is 0x3c, inside the header",
+        ),
+        (CapabilityError::Loop { offset: 0x40 }, "the capability list comes back to 0x40"),
+    ] {
+        assert_eq!(error.to_string(), text);
+    }
+}

@@ -109,3 +109,39 @@ fn numbers_that_cannot_be_an_allocation_are_refused() {
         assert_eq!(Allocation::new(0, 0..=255, base), Err(AllocationError::Base { base }), "{base:#x}");
     }
 }
+
+#[test]
+fn each_error_says_the_allocation_or_the_address() {
+    use std::string::ToString;
+    let (first, second) = (allocation(0, 0, 16, 0x1_0000_0000), allocation(0, 16, 32, 0x2_0000_0000));
+    let unreachable = MapError::Unreachable { physical: 0xE000_0000, length: 1 << 20 };
+    for (error, text) in [
+        (EcamError::Empty, "no ECAM allocation was given"),
+        (EcamError::TooMany { count: 33 }, "33 ECAM allocations are more than 32"),
+        (
+            EcamError::SameBus { first, second },
+            "two ECAM allocations share a bus: 0000:00-10 at 0x100000000 and 0000:10-20 at 0x200000000",
+        ),
+        (
+            EcamError::Map(unreachable),
+            "ECAM could not be mapped: 1048576 bytes at physical 0xe0000000 are out of the mapper's reach",
+        ),
+        (EcamError::Misaligned { physical: 0xE000_0000 }, "ECAM at 0xe0000000 was mapped across 32-bit boundaries"),
+    ] {
+        assert_eq!(error.to_string(), text);
+    }
+    for (error, text) in [
+        (AllocationError::Base { base: 1 }, "ECAM cannot be based at 0x1"),
+        (AllocationError::Buses { first: 5, last: 4 }, "ECAM cannot reach from bus 5 to bus 4"),
+    ] {
+        assert_eq!(error.to_string(), text);
+    }
+}
+
+#[test]
+fn is_shown_as_the_buses_and_where_they_are() {
+    let mut memory = Physical::default();
+    memory.add(0xE010_0000, BUS);
+    let ecam = map(&[allocation(2, 1, 1, 0xE000_0000)], &mut memory).unwrap();
+    assert_eq!(std::format!("{ecam:?}"), "Ecam [0002:01-01 at 0xe0000000]");
+}

@@ -283,3 +283,32 @@ proptest! {
         let _ = find(Some(RSDP), &mut memory);
     }
 }
+
+#[test]
+fn each_error_says_the_table_and_what_is_wrong() {
+    use std::string::ToString;
+    let physical = 0x7FE_2000;
+    for (error, text) in [
+        (McfgError::NoRsdp, "there is no ACPI RSDP in the BIOS area"),
+        (McfgError::Signature { physical, found: *b"AP\0\xFF" }, "no ACPI table is at 0x7fe2000 but \"AP\\x00\\xff\""),
+        (
+            McfgError::Checksum { physical, sum: 3 },
+            "the bytes of the ACPI table at 0x7fe2000 add up to 0x03 instead of 0",
+        ),
+        (McfgError::Length { physical, length: 35 }, "the ACPI table at 0x7fe2000 cannot have 35 bytes"),
+        (McfgError::NoRoot { rsdp: 0xF_2400 }, "the ACPI RSDP at 0xf2400 names neither XSDT nor RSDT"),
+        (McfgError::NoMcfg, "ACPI has no MCFG table"),
+        (McfgError::Empty { physical }, "the ACPI MCFG table at 0x7fe2000 has no entry"),
+        (McfgError::TooMany { count: 33 }, "33 ACPI MCFG entries are more than 32"),
+        (
+            McfgError::Allocation(AllocationError::Base { base: 1 }),
+            "a wrong ACPI MCFG entry: ECAM cannot be based at 0x1",
+        ),
+        (
+            McfgError::Map(MapError::OutOfFrames),
+            "an ACPI table could not be mapped: no frame was left for a page table",
+        ),
+    ] {
+        assert_eq!(error.to_string(), text);
+    }
+}
