@@ -39,8 +39,12 @@ mod sampling;
 pub mod schedule;
 mod sender;
 mod snapshot;
+#[cfg(feature = "embedded-io")]
+pub mod stream;
 #[cfg(test)]
 mod tests;
+#[cfg(feature = "zerocopy")]
+pub mod typed;
 mod waiting;
 pub mod wire;
 mod wish;

@@ -16,6 +16,7 @@
 //! `channel`, `memory` and `notify` know nothing of hardware: a Linux peer compiles the same code.
 //!
 //! Features: `defmt` logs discovery, state changes and errors and implements `defmt::Format` on public types;
+//! `embedded-io` and `embedded-io-async` make byte streams, `zerocopy` channels of values;
 //! `fake` (needs `std`, on Unix) adds stand-ins for configuration space, device and memory, for tests;
 //! `protection` adds protected channels.
 //!

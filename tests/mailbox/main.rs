@@ -6,6 +6,8 @@ mod queuing;
 mod request;
 mod sampling;
 mod sessions;
+mod stream;
+mod typed;
 mod violations;
 mod waiting;
 
