@@ -5,7 +5,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(4000))]
+    #![proptest_config(ProptestConfig::with_cases(2000))]
 
     #[test]
     fn whatever_the_peer_writes_calls_are_bounded_fetch_once_stay_inside_and_never_panic(bytes in vec(any::<u8>(), 0..400)) {
@@ -15,5 +15,15 @@ proptest! {
     #[test]
     fn on_a_link_that_is_up_hostile_channel_words_are_bounded_fetched_once_and_never_panic(bytes in vec(any::<u8>(), 0..400)) {
         drive::queuing(&bytes);
+    }
+
+    #[test]
+    fn on_a_link_that_is_up_hostile_sampling_words_are_bounded_fetched_once_and_never_panic(bytes in vec(any::<u8>(), 0..400)) {
+        drive::sampling(&bytes);
+    }
+
+    #[test]
+    fn on_a_link_that_is_up_hostile_request_words_are_bounded_fetched_once_and_never_panic(bytes in vec(any::<u8>(), 0..400)) {
+        drive::request(&bytes);
     }
 }

@@ -5,6 +5,8 @@
 //! |---|---|
 //! | [`handshake`] | every word of shared memory |
 //! | [`queuing`] | the words of queuing channels, on a link that is up |
+//! | [`sampling`] | the words of sampling channels, likewise |
+//! | [`request`] | the words of request and response channels, likewise |
 //! | [`capabilities`] | configuration space, for the walk through the capability list |
 //! | [`bars`] | configuration space, for decoding and sizing a BAR |
 //! | [`msix`] | all of a device: configuration space and registers |
@@ -17,11 +19,12 @@ mod device;
 mod end;
 mod half;
 mod mailbox;
+mod onlooker;
 mod pci;
 mod traffic;
 
 pub use device::msix;
-pub use mailbox::{handshake, queuing};
+pub use mailbox::{handshake, queuing, request, sampling};
 pub use pci::{bars, capabilities, sized};
 
 #[cfg(test)]

@@ -63,6 +63,11 @@ fn a_value_is_stale_past_the_refresh_period_on_the_readers_clock_and_valid_again
     // A clock that runs backwards delays it, and nothing else.
     assert_eq!(look(5, &mut reader), (Validity::Valid, 0, 0));
     assert_eq!(look(u64::MAX, &mut reader), (Validity::Stale, u64::MAX - 113, u64::MAX - 111));
+    // A value found after the clock ran backwards is not found before it was last missed.
+    look(200, &mut reader);
+    writer.write(b"c").unwrap().ignore();
+    assert_eq!(look(50, &mut reader), (Validity::Valid, 0, 0));
+    assert_eq!(look(60, &mut reader), (Validity::Valid, 10, 10));
 }
 
 #[test]

@@ -243,7 +243,8 @@ impl<'a, M: Memory> Reader<'a, M> {
         let missed = before.map_or(0, |before| count.wrapping_sub(before.count).wrapping_sub(1));
         let seen = match self.seen {
             Some(seen) if !fresh => seen,
-            _ => Seen { count, found_at: now, absent_at: self.looked_at },
+            // Not after it was found, even if the clock has run backwards: `at_most` is never below `at_least`.
+            _ => Seen { count, found_at: now, absent_at: self.looked_at.min(now) },
         };
         self.seen = Some(seen);
         self.looked_at = now;

@@ -1,16 +1,53 @@
 //! One end of a mailbox, which can be attached anew.
 
-use super::half::{Called, Circumstances, Half};
+use super::half::{self, Called, Circumstances, Half};
 use super::traffic::Traffic;
 use crate::channel::{Attach, Channel, End, Link, LinkState, Mailbox};
 use crate::fake::input::Input;
 use crate::fake::memory::Bound;
 use crate::memory::Memory;
 use core::cell::Cell;
+use core::fmt;
+use std::boxed::Box;
 use std::vec::Vec;
 
-/// Polls whose ticks the peer may stand still.
-const STALE_AFTER: u64 = 5;
+/// Ticks that the peer may stand still.
+const STALE_AFTER: u64 = 50;
+
+/// What every call of one run has to do with.
+#[derive(Debug)]
+pub(super) struct Scene<'s> {
+    pub(super) input: &'s Input<'s>,
+    pub(super) channels: &'static [Channel],
+    /// What went over each channel.
+    pub(super) traffic: Vec<Traffic>,
+    /// Whether the peer has ever done what no honest one does.
+    pub(super) tampered: Cell<bool>,
+    clock: Cell<u64>,
+}
+
+impl<'s> Scene<'s> {
+    pub(super) fn new(input: &'s Input<'s>, channels: &'static [Channel]) -> Self {
+        let traffic = channels.iter().map(|_| Traffic::default()).collect();
+        Self { input, channels, traffic, tampered: Cell::new(false), clock: Cell::new(0) }
+    }
+
+    /// The time, some ticks later; or earlier, once in a while.
+    pub(super) fn tick(&self) -> u64 {
+        let now = match self.input.byte() {
+            u8::MAX => self.clock.get() / 2,
+            ticks => self.clock.get() + u64::from(ticks % 16),
+        };
+        self.clock.set(now);
+        now
+    }
+
+    /// What a call of a half of channel `index` needs to know.
+    pub(super) fn circumstances(&self, index: usize, sessions: u32) -> Circumstances<'_> {
+        let (input, traffic, tampered) = (self.input, &self.traffic[index], &self.tampered);
+        Circumstances { input, traffic, tampered, sessions, now: self.clock.get() }
+    }
+}
 
 /// One end, attached, with mailboxes left to attach anew.
 #[derive(Debug)]
@@ -19,7 +56,7 @@ pub(super) struct Lives<'a, M> {
     end: End,
     channels: &'static [Channel],
     link: Link<'a, M>,
-    halves: Vec<Half<'a, M>>,
+    halves: Vec<Box<dyn Half + 'a>>,
     closed: bool,
 }
 
@@ -39,7 +76,7 @@ pub(super) fn attach_bound(channels: &[Channel]) -> Bound {
     Bound { loads: 2, stores: 9 + 2 * channels.len(), words: 0 }
 }
 
-impl<'a, M: Memory> Lives<'a, M> {
+impl<'a, M: Memory + fmt::Debug> Lives<'a, M> {
     /// Attaches the first of the mailboxes.
     pub(super) fn new(mailboxes: &'a mut [Mailbox<'static, M>], end: End, channels: &'static [Channel]) -> Self {
         let mut left = mailboxes.iter_mut();
@@ -48,41 +85,38 @@ impl<'a, M: Memory> Lives<'a, M> {
     }
 
     /// Attaches the next of the mailboxes, if more than `spare` are left.
-    pub(super) fn restart(&mut self, spare: usize) -> bool {
-        if self.left.len() <= spare {
-            return false;
+    pub(super) fn restart(&mut self, spare: usize) {
+        if self.left.len() > spare
+            && let Some(mailbox) = self.left.next()
+        {
+            (self.link, self.halves) = attach(mailbox, self.end, self.channels);
+            self.closed = false;
         }
-        let Some(mailbox) = self.left.next() else { return false };
-        (self.link, self.halves) = attach(mailbox, self.end, self.channels);
-        self.closed = false;
-        true
     }
 
     /// One call of the link, or of a half, as the input says.
-    pub(super) fn call(&mut self, what: u8, input: &Input<'_>, traffic: &[Traffic], tampered: &Cell<bool>) -> Called {
+    pub(super) fn call(&mut self, what: u8, scene: &Scene<'_>) -> Called {
         match what {
             0..4 => {
-                let state = self.poll(input.byte().into());
+                let state = self.poll(scene.tick());
                 // A poll that ends as Waiting may have taken a new epoch: the stores of an attach.
                 let attach = if state == LinkState::Waiting { attach_bound(self.channels).stores } else { 0 };
-                let bound = Bound { loads: 9, stores: 2 + attach, words: 0 };
-                Called { bound, accuses: matches!(state, LinkState::Violated(_) | LinkState::Incompatible { .. }) }
+                let accuses = matches!(state, LinkState::Violated(_) | LinkState::Incompatible { .. });
+                Called::within(9, 2 + attach, 0).accusing(accuses)
             }
             4 => {
                 self.link.resync();
-                Called { bound: Bound { loads: 0, stores: 0, words: 0 }, accuses: false }
+                Called::within(0, 0, 0)
             }
             5 => {
                 self.link.close();
                 self.closed = true;
-                Called { bound: Bound { loads: 0, stores: 1, words: 0 }, accuses: false }
+                Called::within(0, 1, 0)
             }
             _ => {
-                let sessions = self.link.stats().sessions;
                 let index = usize::from(what) % self.halves.len();
                 let half = &mut self.halves[index];
-                let traffic = &traffic[half.index];
-                half.call(input.byte(), Circumstances { input, traffic, tampered, sessions })
+                half.call(scene.circumstances(half.index(), self.link.stats().sessions))
             }
         }
     }
@@ -93,20 +127,29 @@ impl<'a, M: Memory> Lives<'a, M> {
         state
     }
 
-    pub(super) fn halves(&mut self) -> &mut [Half<'a, M>] {
-        &mut self.halves
+    /// Sends what is due to a peer that is there.
+    pub(super) fn must_send(&mut self, scene: &Scene<'_>, between: impl Fn()) {
+        for half in &mut self.halves {
+            between();
+            half.must_send(&scene.traffic[half.index()]);
+        }
+    }
+
+    /// Receives what the peer has sent.
+    pub(super) fn must_receive(&mut self, scene: &Scene<'_>, between: impl Fn()) {
+        for half in &mut self.halves {
+            between();
+            half.must_receive(&scene.traffic[half.index()]);
+        }
     }
 }
 
-fn attach<'a, M: Memory>(
+fn attach<'a, M: Memory + fmt::Debug>(
     mailbox: &'a mut Mailbox<'static, M>,
     end: End,
     channels: &'static [Channel],
-) -> (Link<'a, M>, Vec<Half<'a, M>>) {
-    let (link, mut taken) = mailbox.attach(Attach { stale_after: STALE_AFTER, ..Attach::interrupt_driven(end as u16) });
-    let half = |(index, config): (usize, &Channel)| match config.from() == end {
-        true => Half::sender(index, *config, taken.sender(index).expect("taken once")),
-        false => Half::receiver(index, *config, taken.receiver(index).expect("taken once")),
-    };
-    (link, channels.iter().enumerate().map(half).collect())
+) -> (Link<'a, M>, Vec<Box<dyn Half + 'a>>) {
+    let attach = Attach { stale_after: STALE_AFTER, ..Attach::interrupt_driven(end as u16) };
+    let (link, taken) = mailbox.attach(attach);
+    (link, half::take(taken, end, channels))
 }

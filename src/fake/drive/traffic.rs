@@ -16,31 +16,52 @@ pub(super) struct Traffic {
 const NUMBER: usize = 8;
 
 impl Traffic {
-    /// The next message; it counts when it was [`sent`](Self::sent).
+    /// The number of the next message; it counts when that was [`sent`](Self::sent).
+    pub(super) fn next_number(&self) -> u64 {
+        self.sent.get()
+    }
+
+    /// The next message.
     pub(super) fn message(&self, max: u16) -> Vec<u8> {
-        message(self.sent.get(), max)
+        message(self.next_number(), max)
     }
 
     pub(super) fn sent(&self) {
         self.sent.set(self.sent.get() + 1);
     }
 
+    /// The number of the last message sent.
+    pub(super) fn last(&self) -> u64 {
+        self.sent.get() - 1
+    }
+
     /// A message came from a peer that has always been honest. `gapless`: nothing was lost since the last one.
     pub(super) fn received(&self, bytes: &[u8], max: u16, gapless: bool) {
-        let number = bytes.first_chunk::<NUMBER>().map(|number| u64::from_le_bytes(*number));
-        let number = number.expect("a message has a number");
-        assert_eq!(bytes, message(number, max), "a message came mixed");
-        // It may come before the call that sends it has returned.
-        assert!(number <= self.sent.get(), "message {number} was never sent");
+        let number = self.sampled(bytes, max);
         let next = self.next.replace(number + 1);
         assert!(number >= next, "message {number} came after {next} was due");
         assert!(number == next || !gapless, "message {number} came where {next} was due and nothing was reported lost");
     }
+
+    /// A value came from a writer that has always been honest; its number.
+    pub(super) fn sampled(&self, bytes: &[u8], max: u16) -> u64 {
+        let number = number(bytes);
+        assert_eq!(bytes, message(number, max), "a message came mixed");
+        // It may come before the call that sends it has returned.
+        assert!(number <= self.sent.get(), "message {number} was never sent");
+        number
+    }
 }
 
-fn message(number: u64, max: u16) -> Vec<u8> {
+/// The message of this number, of 8 to `max` bytes.
+pub(super) fn message(number: u64, max: u16) -> Vec<u8> {
     let filler = u64::from(max) - NUMBER as u64;
     let mut bytes = vec![number as u8; NUMBER + (number * 5 % (filler + 1)) as usize];
     bytes[..NUMBER].copy_from_slice(&number.to_le_bytes());
     bytes
+}
+
+/// The number of this message.
+pub(super) fn number(bytes: &[u8]) -> u64 {
+    u64::from_le_bytes(*bytes.first_chunk::<NUMBER>().expect("a message has a number"))
 }

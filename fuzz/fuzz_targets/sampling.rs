@@ -1,0 +1,4 @@
+//! Sampling channels on a link that is up: see `ivshmem::fake::drive::sampling`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| ivshmem::fake::drive::sampling(bytes));
