@@ -4,7 +4,8 @@
 //! Against accidents, not against the peer: whoever writes the memory can compute a CRC too. `docs/protection.md` says
 //! which threat is met by what, and claims conformity to no standard.
 //!
-//! A channel configured with [`Channel::protected`](super::Channel::protected) hands out a [`ProtectedSender`] and a [`ProtectedReceiver`].
+//! A channel configured with [`Channel::protected`](super::Channel::protected) hands out a [`ProtectedSender`] and a [`ProtectedReceiver`], or
+//! a [`ProtectedWriter`] and [`ProtectedReader`]s if it is a sampling channel.
 //! Each message carries a [`Head`]: data id, source, length, sequence, session and a CRC over these and the payload. The
 //! [`Checker`] holds it against what is [`Expected`] and gives every message a [`Status`]; [`State`] sums the last ones up.
 //! A message is handed out whatever its status: the user decides.
@@ -39,14 +40,18 @@
 //! ```
 
 mod age;
+mod checked;
 mod checker;
 mod head;
 mod queuing;
+mod sampling;
 mod status;
 mod window;
 
-pub use checker::{Checker, Expected};
+pub use checked::Checked;
+pub use checker::{Arrival, Checker, Expected};
 pub use head::{Corrupt, Head, Words};
-pub use queuing::{Checked, ProtectedReceiver, ProtectedSender};
+pub use queuing::{ProtectedReceiver, ProtectedSender};
+pub use sampling::{ProtectedReader, ProtectedWriter};
 pub use status::{Status, StatusCounts};
 pub use window::{State, Window};

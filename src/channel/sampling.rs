@@ -36,6 +36,8 @@ mod subscriber;
 mod writer;
 
 pub use error::{ReadError, WriteError};
+#[cfg(feature = "protection")]
+pub(super) use reader::Taken;
 pub use reader::{Age, Reader, ReaderStats, Sample, Validity};
 pub use subscriber::{Subscriber, Values, Watch};
 pub use writer::{Writer, WriterStats};

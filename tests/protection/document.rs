@@ -5,11 +5,12 @@ use super::*;
 const DOCUMENT: &str = include_str!("../../docs/protection.md");
 
 /// Every file in which a test may be that the document names.
-const TESTS: [&str; 7] = [
+const TESTS: [&str; 8] = [
     include_str!("accidents.rs"),
     include_str!("corruption.rs"),
     include_str!("delay.rs"),
     include_str!("hostile.rs"),
+    include_str!("sampling.rs"),
     include_str!("sessions.rs"),
     include_str!("../../src/channel/protection/checker/tests.rs"),
     include_str!("../../src/channel/protection/head/tests.rs"),

@@ -5,6 +5,7 @@ mod corruption;
 mod delay;
 mod document;
 mod hostile;
+mod sampling;
 mod sessions;
 
 use ivshmem::channel::protection::*;
@@ -15,11 +16,14 @@ use ivshmem::memory::{Memory, SharedMemory};
 
 const SLOTS: usize = 8;
 /// Head and 32 bytes of payload: with the slot's header one cache line.
-const CHANNELS: [Channel; 4] = [
+const CHANNELS: [Channel; 7] = [
     Channel::queuing(End::Second, SLOTS as u32, 56).protected(0x51),
     Channel::queuing(End::Second, SLOTS as u32, 56).protected(0x52),
     Channel::queuing(End::First, SLOTS as u32, 56).protected(0x53),
     Channel::queuing(End::First, SLOTS as u32, 56),
+    Channel::sampling(End::Second, 56).protected(0x54),
+    Channel::sampling(End::Second, 56).protected(0x55),
+    Channel::sampling(End::First, 56).protected(0x56),
 ];
 const SOURCE: u16 = 7;
 const EXPECTED: Expected =

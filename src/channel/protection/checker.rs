@@ -18,74 +18,125 @@ pub struct Expected {
     pub window: Window,
 }
 
-/// The receiving side's state machine, alone: give it each message once, in the order of arrival.
+/// What is known of a message besides what it says itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Arrival {
+    /// The key under which it came.
+    pub session: u32,
+    /// It is at most this old: ticks.
+    pub age: u64,
+    /// Now, in the same ticks.
+    pub now: u64,
+    /// Whether it comes for the first time: always, but for a sample that is read again.
+    pub fresh: bool,
+}
+
+/// The receiving side's state machine, alone: give it each message in the order of arrival.
 #[derive(Clone, Copy, Debug)]
 pub struct Checker {
     data_id: u32,
     expected: Expected,
-    /// The sequence that is due.
+    /// Whether a session's first message may have any sequence.
+    joins_late: bool,
+    /// The sequence that is due; in a session that has [`begun`](Self::begun), one more than the last one's.
     due: u32,
-    /// Whether a message of this session has come, so that the one before `due` can come again.
     begun: bool,
+    /// What the sequence said of the last message, if its head could be believed.
+    last: Option<Status>,
     history: History,
     heard_at: u64,
     counts: StatusCounts,
 }
 
 impl Checker {
-    /// A checker for the data of this id, at the start of a session.
-    pub fn new(data_id: u32, expected: Expected) -> Self {
+    /// A checker for a queue, at the start of a session, whose first message has sequence 0.
+    pub fn queuing(data_id: u32, expected: Expected) -> Self {
         let history = History::new(expected.window);
-        Self { data_id, expected, due: 0, begun: false, history, heard_at: 0, counts: StatusCounts::default() }
+        let (counts, last) = Default::default();
+        Self { data_id, expected, joins_late: false, due: 0, begun: false, last, history, heard_at: 0, counts }
     }
 
-    /// A new session began: its first message has sequence 0. Counts go on.
+    /// A checker for samples: when its session starts, any number of them may have been written.
+    pub fn sampling(data_id: u32, expected: Expected) -> Self {
+        Self { joins_late: true, ..Self::queuing(data_id, expected) }
+    }
+
+    /// A new session began. Counts go on.
     pub fn restart(&mut self) {
         self.due = 0;
         self.begun = false;
+        self.last = None;
         self.history.restart();
     }
 
-    /// Checks a message that came under the key `session`, that is at most `age` ticks old now, at `now`.
-    pub fn check(&mut self, session: u32, head: &Words, payload: &[u8], age: u64, now: u64) -> Status {
-        if self.is_silent(now) {
-            self.history.restart();
+    /// Checks a message. One that is not fresh counts only as long as its head could not be believed.
+    pub fn check(&mut self, arrival: Arrival, head: &Words, payload: &[u8]) -> Status {
+        let fresh = arrival.fresh || self.last.is_none();
+        if fresh {
+            if self.is_silent(arrival.now) {
+                self.history.restart();
+            }
+            self.heard_at = arrival.now;
         }
-        self.heard_at = now;
-        let status = self.judge(session, head, payload, age);
-        self.counts.count(status);
-        self.history.add(status.is_good());
+        let status = self.judge(arrival, fresh, head, payload);
+        if fresh {
+            self.counts.count(status);
+            self.history.add(status.is_good());
+        }
         status
     }
 
-    fn judge(&mut self, session: u32, head: &Words, payload: &[u8], age: u64) -> Status {
+    fn judge(&mut self, arrival: Arrival, fresh: bool, head: &Words, payload: &[u8]) -> Status {
+        let earlier = self.last;
+        if fresh {
+            self.last = None;
+        }
         let head = match Head::open(head, payload) {
             Ok(head) => head,
             Err(Corrupt { found, computed }) => return Status::BadCrc { found, computed },
         };
-        let Head { data_id, source, sequence, .. } = head;
-        if (data_id, source, head.session) != (self.data_id, self.expected.source, session) {
-            return Status::WrongSource { data_id, source, session: head.session };
+        let Head { data_id, source, sequence, session, .. } = head;
+        if (data_id, source, session) != (self.data_id, self.expected.source, arrival.session) {
+            return Status::WrongSource { data_id, source, session };
         }
+        let is_last = self.begun && sequence == self.due.wrapping_sub(1);
+        let status = match earlier {
+            // What was lost before it is said already.
+            Some(Status::SomeLost { .. }) if !fresh && is_last => Status::Ok,
+            Some(earlier) if !fresh && is_last => earlier,
+            _ => self.follow(sequence),
+        };
+        self.last = Some(status);
+        let validity = self.expected.validity;
+        match status.is_good() && validity != 0 && arrival.age > validity {
+            true => Status::Stale { age: arrival.age },
+            false => status,
+        }
+    }
+
+    /// What the sequence says of a message, whose head can be believed.
+    fn follow(&mut self, sequence: u32) -> Status {
+        if self.joins_late && !self.begun {
+            self.due = sequence;
+        }
+        let expected = self.due;
         // Signed: how far ahead of the one that is due, modulo 2^32.
-        let ahead = sequence.wrapping_sub(self.due) as i32;
+        let ahead = sequence.wrapping_sub(expected) as i32;
         if ahead == -1 && self.begun {
             return Status::Repeated { sequence };
         }
         let Ok(lost) = u32::try_from(ahead) else {
-            return Status::WrongSequence { expected: self.due, found: sequence };
+            return Status::WrongSequence { expected, found: sequence };
         };
-        let expected = self.due;
         self.due = sequence.wrapping_add(1);
         self.begun = true;
         self.counts.lost = self.counts.lost.saturating_add(u64::from(lost));
-        if lost > self.expected.max_lost {
-            return Status::WrongSequence { expected, found: sequence };
+        match lost {
+            0 => Status::Ok,
+            _ if lost <= self.expected.max_lost => Status::SomeLost { lost },
+            _ => Status::WrongSequence { expected, found: sequence },
         }
-        if self.expected.validity != 0 && age > self.expected.validity {
-            return Status::Stale { age };
-        }
-        if lost > 0 { Status::SomeLost { lost } } else { Status::Ok }
     }
 
     /// How the channel stands at `now`.

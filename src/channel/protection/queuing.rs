@@ -8,9 +8,10 @@ use super::super::receiver::{Receiver, ReceiverStats};
 use super::super::sender::{Sender, SenderStats};
 use super::super::wire::kind;
 use super::age::Since;
-use super::checker::{Checker, Expected};
+use super::checked::Checked;
+use super::checker::{Arrival, Checker, Expected};
 use super::head::{Head, Words};
-use super::status::{Status, StatusCounts};
+use super::status::StatusCounts;
 use super::window::State;
 use crate::memory::Memory;
 
@@ -32,7 +33,7 @@ impl<'a, M: Memory> Channels<'a, M> {
         now: u64,
     ) -> Result<ProtectedReceiver<'a, M>, TakeError> {
         let config = self.take(channel, self.mailbox.end.other(), Kind::Queuing, true)?;
-        let checker = Checker::new(config.data_id.unwrap_or_default(), expected);
+        let checker = Checker::queuing(config.data_id.unwrap_or_default(), expected);
         let receiver = Receiver::new(self.mailbox, channel, config);
         Ok(ProtectedReceiver { receiver, checker, since: Since::new(config.slots(), now) })
     }
@@ -56,7 +57,7 @@ impl<M: Memory> ProtectedSender<'_, M> {
     }
 
     /// As [`try_send`](Self::try_send), but a message that finds the channel full is dropped and counted: `None`. The
-    /// receiver is told with the next one, which is [`Status::SomeLost`].
+    /// receiver is told with the next one, which is [`Status::SomeLost`](super::Status::SomeLost).
     pub fn try_send_lossy(&mut self, message: &[u8]) -> Result<Option<Notice>, SendError> {
         let published = self.try_publish(message);
         if self.sender.or_dropped(published)? {
@@ -119,18 +120,6 @@ pub struct ProtectedReceiver<'a, M> {
     since: Since,
 }
 
-/// A message that came, and what is to be thought of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub struct Checked<'b> {
-    /// The message as it came.
-    pub bytes: &'b [u8],
-    /// What was found out about it: whether to use it is the caller's decision.
-    pub status: Status,
-    /// It is at most this old, by the receiver's clock: ticks.
-    pub age: u64,
-}
-
 impl<M: Memory> ProtectedReceiver<'_, M> {
     /// Receives the next message into `buffer`, if there is one, and checks it. It is consumed whatever its status.
     ///
@@ -157,8 +146,9 @@ impl<M: Memory> ProtectedReceiver<'_, M> {
         };
         let bytes = buffer.get(..parts.len).unwrap_or_default();
         let age = self.since.taken(now);
-        let status = self.checker.check(self.receiver.key().bits(), &head, bytes, age, now);
-        Ok(Some(Checked { bytes, status, age }))
+        let arrival = Arrival { session: self.receiver.key().bits(), age, now, fresh: true };
+        let status = self.checker.check(arrival, &head, bytes);
+        Ok(Some(Checked { bytes, status, age, fresh: true }))
     }
 
     /// Asks for one doorbell for the next message: see [`Receiver::arm`].

@@ -58,7 +58,8 @@ impl Status {
     }
 }
 
-/// How many messages had which status; each saturates. Their sum but for `lost` is the number of messages checked.
+/// How many messages had which status; each saturates. Their sum but for `lost` is the number of messages checked. A sample
+/// that is read again counts only as long as its head could not be believed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct StatusCounts {

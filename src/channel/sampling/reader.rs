@@ -76,6 +76,9 @@ pub struct Sample<'b> {
 pub(in crate::channel) struct Taken {
     /// Bytes of the body.
     pub(in crate::channel) len: usize,
+    /// The writer's key under which it was written.
+    #[cfg(feature = "protection")]
+    pub(in crate::channel) key: Key,
     pub(in crate::channel) validity: Validity,
     pub(in crate::channel) age: Age,
     pub(in crate::channel) fresh: bool,
@@ -167,7 +170,12 @@ impl<'a, M: Memory> Reader<'a, M> {
         self.try_take_parts(head, body, now)
     }
 
-    fn try_take_parts(&mut self, head: &mut [u8], body: &mut [u8], now: u64) -> Result<Taken, ReadError> {
+    pub(in crate::channel) fn try_take_parts(
+        &mut self,
+        head: &mut [u8],
+        body: &mut [u8],
+        now: u64,
+    ) -> Result<Taken, ReadError> {
         let key = self.ready()?;
         let latest = self.keyed_at(wire::LATEST);
         if latest.key != key {
@@ -209,7 +217,7 @@ impl<'a, M: Memory> Reader<'a, M> {
                 have: body.len(),
             });
         };
-        Ok(self.found(latest.count, len, now))
+        Ok(self.found(latest, len, now))
     }
 
     /// What no honest writer has in its words once it has begun no more than three values after the latest.
@@ -237,7 +245,8 @@ impl<'a, M: Memory> Reader<'a, M> {
     }
 
     /// A value was read whole: how does it relate to the one before?
-    fn found(&mut self, count: u32, len: usize, now: u64) -> Taken {
+    fn found(&mut self, latest: Keyed, len: usize, now: u64) -> Taken {
+        let count = latest.count;
         let before = self.seen.filter(|seen| seen.count != count);
         let fresh = before.is_some() || self.seen.is_none();
         let missed = before.map_or(0, |before| count.wrapping_sub(before.count).wrapping_sub(1));
@@ -256,7 +265,15 @@ impl<'a, M: Memory> Reader<'a, M> {
             true => Validity::Stale,
             false => Validity::Valid,
         };
-        Taken { len, validity, age, fresh, missed }
+        Taken {
+            len,
+            #[cfg(feature = "protection")]
+            key: latest.key,
+            validity,
+            age,
+            fresh,
+            missed,
+        }
     }
 
     /// Asks for one doorbell at the next value, and says whether there is one already that was not read, or news that
@@ -343,7 +360,7 @@ const TRIES: u32 = 3;
 
 impl Taken {
     fn into_sample(self, buffer: &[u8]) -> Sample<'_> {
-        let Self { len, validity, age, fresh, missed } = self;
+        let Self { len, validity, age, fresh, missed, .. } = self;
         Sample { bytes: buffer.get(..len).unwrap_or_default(), validity, age, fresh, missed }
     }
 }

@@ -39,7 +39,7 @@ impl<'c, M: Memory> Subscriber<'c, M> {
 
 /// Hands out a reader for each of the writer's sampling channels, once.
 #[derive(Debug)]
-pub struct Values<'a, M>(Channels<'a, M>);
+pub struct Values<'a, M>(pub(in crate::channel) Channels<'a, M>);
 
 impl<'a, M: Memory> Values<'a, M> {
     /// The reader of a sampling channel.

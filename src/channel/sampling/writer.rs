@@ -109,6 +109,12 @@ impl<'a, M: Memory> Writer<'a, M> {
         notice
     }
 
+    /// The key of the next value.
+    #[cfg(feature = "protection")]
+    pub(in crate::channel) fn key(&self) -> Key {
+        self.mailbox.board.epoch()
+    }
+
     /// The longest value, in bytes.
     pub const fn max_len(&self) -> u16 {
         self.config.max_len()

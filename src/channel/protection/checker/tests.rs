@@ -11,13 +11,16 @@ fn head(sequence: u32) -> Head {
     Head { data_id: 0x51, length: 0, source: 7, sequence, session: SESSION }
 }
 
+/// A message that has just been sent, at time 0.
+const ARRIVAL: Arrival = Arrival { session: SESSION, age: 0, now: 0, fresh: true };
+
 fn check(checker: &mut Checker, sequence: u32) -> Status {
-    checker.check(SESSION, &head(sequence).seal(&[]), &[], 0, 0)
+    checker.check(ARRIVAL, &head(sequence).seal(&[]), &[])
 }
 
 #[test]
 fn each_deviation_has_its_status_and_its_counter() {
-    let mut checker = Checker::new(0x51, EXPECTED);
+    let mut checker = Checker::queuing(0x51, EXPECTED);
     assert_eq!(check(&mut checker, 0), Status::Ok);
     assert_eq!(check(&mut checker, 1), Status::Ok);
     assert_eq!(check(&mut checker, 1), Status::Repeated { sequence: 1 });
@@ -32,14 +35,14 @@ fn each_deviation_has_its_status_and_its_counter() {
         (Head { source: 9, ..head(15) }, Status::WrongSource { data_id: 0x51, source: 9, session: SESSION }),
         (Head { session: 9, ..head(15) }, Status::WrongSource { data_id: 0x51, source: 7, session: 9 }),
     ] {
-        assert_eq!(checker.check(SESSION, &other.seal(&[]), &[], 0, 0), status);
+        assert_eq!(checker.check(ARRIVAL, &other.seal(&[]), &[]), status);
     }
     let words = head(15).seal(b"");
     let crc = u64::from_le_bytes(words[2]);
-    let status = checker.check(SESSION, &words, b"x", 0, 0);
+    let status = checker.check(ARRIVAL, &words, b"x");
     assert!(matches!(status, Status::BadCrc { found, computed } if found == crc && u64::from(computed) != crc));
-    assert_eq!(checker.check(SESSION, &head(15).seal(&[]), &[], 100, 0), Status::Ok);
-    assert_eq!(checker.check(SESSION, &head(16).seal(&[]), &[], 101, 0), Status::Stale { age: 101 });
+    assert_eq!(checker.check(Arrival { age: 100, ..ARRIVAL }, &head(15).seal(&[]), &[]), Status::Ok);
+    assert_eq!(checker.check(Arrival { age: 101, ..ARRIVAL }, &head(16).seal(&[]), &[]), Status::Stale { age: 101 });
     assert_eq!(check(&mut checker, 17), Status::Ok);
     let counts = StatusCounts {
         ok: 5,
@@ -56,7 +59,7 @@ fn each_deviation_has_its_status_and_its_counter() {
 
 #[test]
 fn the_first_message_of_a_session_is_number_0_and_a_loss_before_it_shows() {
-    let mut checker = Checker::new(0x51, EXPECTED);
+    let mut checker = Checker::queuing(0x51, EXPECTED);
     // Nothing came yet that could come again.
     assert_eq!(check(&mut checker, u32::MAX), Status::WrongSequence { expected: 0, found: u32::MAX });
     assert_eq!(check(&mut checker, 2), Status::SomeLost { lost: 2 });
@@ -66,7 +69,7 @@ fn the_first_message_of_a_session_is_number_0_and_a_loss_before_it_shows() {
 
 #[test]
 fn the_sequence_wraps() {
-    let mut checker = Checker::new(0x51, Expected { max_lost: u32::MAX, ..EXPECTED });
+    let mut checker = Checker::queuing(0x51, Expected { max_lost: u32::MAX, ..EXPECTED });
     // Forward is up to 2^31 - 1 ahead.
     assert_eq!(check(&mut checker, (1 << 31) - 1), Status::SomeLost { lost: (1 << 31) - 1 });
     assert_eq!(check(&mut checker, u32::MAX - 1), Status::SomeLost { lost: (1 << 31) - 2 });
@@ -78,10 +81,10 @@ fn the_sequence_wraps() {
 
 #[test]
 fn silence_ends_validity_and_what_comes_after_it_must_prove_itself_anew() {
-    let mut checker = Checker::new(0x51, EXPECTED);
+    let mut checker = Checker::queuing(0x51, EXPECTED);
     let mut at = |sequence, now| {
         let before = checker.state(now);
-        checker.check(SESSION, &head(sequence).seal(&[]), &[], 0, now).is_good();
+        let _ = checker.check(Arrival { now, ..ARRIVAL }, &head(sequence).seal(&[]), &[]);
         (before, checker.state(now))
     };
     assert_eq!(at(0, 5000), (State::NoData, State::Init));
@@ -94,11 +97,53 @@ fn silence_ends_validity_and_what_comes_after_it_must_prove_itself_anew() {
     checker.restart();
     assert_eq!(checker.state(5301), State::NoData);
     // Without a period nothing is ever silent.
-    let mut patient = Checker::new(0x51, Expected { validity: 0, ..EXPECTED });
+    let mut patient = Checker::queuing(0x51, Expected { validity: 0, ..EXPECTED });
     for sequence in 0..2 {
-        assert_eq!(patient.check(SESSION, &head(sequence).seal(&[]), &[], u64::MAX, 0), Status::Ok);
+        assert_eq!(patient.check(Arrival { age: u64::MAX, ..ARRIVAL }, &head(sequence).seal(&[]), &[]), Status::Ok);
     }
     assert_eq!(patient.state(u64::MAX), State::Valid);
+}
+
+#[test]
+fn a_sample_read_again_keeps_its_status_but_for_its_age_and_counts_once() {
+    let mut checker = Checker::sampling(0x51, EXPECTED);
+    let mut at =
+        |sequence, age, fresh| checker.check(Arrival { age, fresh, ..ARRIVAL }, &head(sequence).seal(&[]), &[]);
+    // Whatever was written before the reader came is not lost.
+    assert_eq!(at(1000, 0, true), Status::Ok);
+    assert_eq!(at(1000, 100, false), Status::Ok);
+    assert_eq!(at(1000, 101, false), Status::Stale { age: 101 });
+    assert_eq!(at(1002, 0, true), Status::SomeLost { lost: 1 });
+    assert_eq!(at(1002, 0, false), Status::Ok);
+    // The writer writes the same message once more.
+    assert_eq!(at(1002, 0, true), Status::Repeated { sequence: 1002 });
+    assert_eq!(at(1002, 0, false), Status::Repeated { sequence: 1002 });
+    let far = Status::WrongSequence { expected: 1003, found: 1010 };
+    assert_eq!((at(1010, 0, true), at(1010, 0, false)), (far, far));
+    let back = Status::WrongSequence { expected: 1011, found: 1003 };
+    assert_eq!((at(1003, 0, true), at(1003, 0, false)), (back, back));
+    let counts =
+        StatusCounts { ok: 1, some_lost: 1, repeated: 1, wrong_sequence: 2, lost: 8, ..StatusCounts::default() };
+    assert_eq!(checker.counts(), counts);
+}
+
+#[test]
+fn a_sample_whose_head_could_not_be_believed_is_judged_when_it_can() {
+    let mut checker = Checker::sampling(0x51, EXPECTED);
+    assert_eq!(check(&mut checker, 5), Status::Ok);
+    let again = Arrival { fresh: false, ..ARRIVAL };
+    let words = head(7).seal(&[]);
+    assert!(matches!(checker.check(ARRIVAL, &words, b"mixed"), Status::BadCrc { .. }));
+    assert!(matches!(checker.check(again, &words, b"mixed"), Status::BadCrc { .. }));
+    assert_eq!(checker.check(again, &words, &[]), Status::SomeLost { lost: 1 });
+    assert_eq!(checker.check(again, &words, &[]), Status::Ok);
+    // And a value that was good is not believed once it is no more.
+    assert!(matches!(checker.check(again, &words, b"struck"), Status::BadCrc { .. }));
+    let counts = StatusCounts { ok: 1, some_lost: 1, bad_crc: 2, lost: 1, ..StatusCounts::default() };
+    assert_eq!(checker.counts(), counts);
+    // A new session begins anywhere.
+    checker.restart();
+    assert_eq!(check(&mut checker, 3), Status::Ok);
 }
 
 /// What a way between the ends can do to the next message.
@@ -128,7 +173,7 @@ proptest! {
         faults in vec(fault(), 1..300), start: u32, max_lost in 0u32..5
     ) {
         let expected = Expected { max_lost, ..EXPECTED };
-        let mut checker = Checker::new(0x51, expected);
+        let mut checker = Checker::queuing(0x51, expected);
         checker.due = start;
         checker.begun = true;
         // The way: messages with what happened to them. Numbers do not wrap here; the head's do.
@@ -163,7 +208,7 @@ proptest! {
                 Fault::Late => age = 101,
                 _ => {}
             }
-            let status = checker.check(SESSION, &words, &payload, age, 0);
+            let status = checker.check(Arrival { age, ..ARRIVAL }, &words, &payload);
             let gap = number - last - 1;
             let right = match status {
                 Status::BadCrc { .. } => matches!(fault, Fault::Flip(_)),
