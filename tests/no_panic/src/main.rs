@@ -9,14 +9,21 @@
 #![no_std]
 #![no_main]
 
+mod stand_ins;
+
 use core::hint::black_box;
 use core::panic::PanicInfo;
-use ivshmem::channel::{Channels, Link, Mailbox, Notice, Receiver, Sender, Snapshot, digest};
+use ivshmem::channel::protection::{Checker, Head, ProtectedReceiver, ProtectedSender};
+use ivshmem::channel::request::{Requester, Responder, Server};
+use ivshmem::channel::{
+    Channels, Link, Mailbox, Notice, Reader, Receiver, Sender, Snapshot, Subscriber, Values, Watch, Writer, digest,
+};
 use ivshmem::device::DoorbellRegister;
 use ivshmem::interrupt::{self, HltWait, LocalApic, StormGuard, Vector};
 use ivshmem::memory::{Memory, SharedMemory};
 use ivshmem::msix::Interrupts;
 use ivshmem::notify::{Doorbell, Event, Wait};
+use stand_ins::{Bell, Delay, Handler};
 
 unsafe extern "C" {
     fn the_data_path_has_a_reachable_panic() -> !;
@@ -28,6 +35,7 @@ fn panic(_: &PanicInfo<'_>) -> ! {
     unsafe { the_data_path_has_a_reachable_panic() }
 }
 
+/// Keeps functions, for whatever arguments.
 macro_rules! keep {
     ($($function:expr,)+) => { $( black_box($function as *const ()); )+ };
 }
@@ -37,7 +45,7 @@ extern "C" fn _start() -> ! {
     data_path::<SharedMemory>();
     interrupts();
     #[cfg(feature = "reachable-panic")]
-    data_path::<panics::Indexed>();
+    data_path::<stand_ins::Indexed>();
     loop {
         core::hint::spin_loop();
     }
@@ -45,6 +53,14 @@ extern "C" fn _start() -> ! {
 
 /// One line for each call; `cargo xtask test no_panic` misses every public function of `channel` that is not here.
 fn data_path<M: Memory + 'static>() {
+    link_and_messages::<M>();
+    samples::<M>();
+    requests::<M>();
+    protection::<M>();
+    waiting::<M>();
+}
+
+fn link_and_messages<M: Memory + 'static>() {
     keep![
         digest,
         Mailbox::<M>::new,
@@ -74,6 +90,79 @@ fn data_path<M: Memory + 'static>() {
     ];
 }
 
+fn samples<M: Memory + 'static>() {
+    keep![
+        Channels::<M>::writer,
+        Channels::<M>::reader,
+        Writer::<M>::write,
+        Reader::<M>::try_read,
+        Reader::<M>::read,
+        Reader::<M>::arm,
+        Subscriber::<M>::new,
+        Subscriber::<M>::subscribe,
+        Values::<M>::reader,
+        Watch::<M>::poll,
+    ];
+}
+
+fn requests<M: Memory + 'static>() {
+    keep![
+        Channels::<M>::requester::<4>,
+        Channels::<M>::responder::<4>,
+        Requester::<M, 4>::start,
+        Requester::<M, 4>::cancel,
+        Requester::<M, 4>::poll,
+        Requester::<M, 4>::arm,
+        Requester::<M, 4>::resync,
+        Responder::<M, 4>::next,
+        Responder::<M, 4>::respond,
+        Responder::<M, 4>::publish,
+        Responder::<M, 4>::notice,
+        Responder::<M, 4>::arm,
+        Responder::<M, 4>::is_open,
+        Responder::<M, 4>::resync,
+        Server::<M, 4, 40>::new,
+        Server::<M, 4, 40>::serve as fn(_, _, _, _, Handler) -> _,
+        Server::<M, 4, 40>::arm,
+        Server::<M, 4, 40>::resync,
+    ];
+}
+
+fn protection<M: Memory + 'static>() {
+    keep![
+        Channels::<M>::protected_sender,
+        Channels::<M>::protected_receiver,
+        ProtectedSender::<M>::try_send,
+        ProtectedSender::<M>::try_send_lossy,
+        ProtectedSender::<M>::try_publish,
+        ProtectedSender::<M>::notice,
+        ProtectedSender::<M>::resync,
+        ProtectedReceiver::<M>::try_recv,
+        ProtectedReceiver::<M>::arm,
+        ProtectedReceiver::<M>::state,
+        ProtectedReceiver::<M>::resync,
+        Checker::new,
+        Checker::restart,
+        Checker::check,
+        Checker::state,
+        Head::seal,
+        Head::open,
+    ];
+}
+
+/// Not here: the asynchronous functions, which are these until they are ready, and panic, as any, for an executor that polls
+/// a future once more after its end.
+fn waiting<M: Memory + 'static>() {
+    keep![
+        Sender::<M>::poll_send::<Bell>,
+        Sender::<M>::send_within as fn(_, &mut Delay, _, _, _) -> _,
+        Receiver::<M>::poll_recv::<Bell>,
+        Receiver::<M>::recv_within as fn(_, &mut Delay, _, _, _) -> _,
+        Reader::<M>::poll_changed::<Bell>,
+        Reader::<M>::changed_within as fn(_, &mut Delay, _, _) -> _,
+    ];
+}
+
 /// What interrupts run, and what a channel's owner does about them.
 ///
 /// Not here: `Vector::register`, because `AtomicWaker::register` unwraps what it has itself stored one line above, which the
@@ -92,31 +181,4 @@ fn interrupts() {
         <HltWait as Wait>::wait,
         <DoorbellRegister as Doorbell>::ring,
     ];
-}
-
-#[cfg(feature = "reachable-panic")]
-mod panics {
-    use ivshmem::memory::Memory;
-
-    /// Memory that forgets to check an offset, as `SharedMemory` must not.
-    #[derive(Debug)]
-    pub struct Indexed([u64; 512]);
-
-    impl Memory for Indexed {
-        fn len(&self) -> usize {
-            4096
-        }
-
-        fn load(&self, offset: usize) -> u64 {
-            self.0[offset / 8]
-        }
-
-        fn store(&self, _: usize, _: u64) {}
-
-        fn publish(&self, _: usize, _: u64) {}
-
-        fn copy_out(&self, _: usize, _: &mut [u8]) {}
-
-        fn copy_in(&self, _: usize, _: &[u8]) {}
-    }
 }

@@ -59,23 +59,54 @@ fn collect(dir: &Path, functions: &mut Vec<String>) -> Result<()> {
     Ok(())
 }
 
-/// The names of the functions that a user can call and that do something at run time: constant ones only pack and unpack.
+/// The functions that a user can call and that do something at run time, as `Type::function`; constant ones only pack and
+/// unpack, and asynchronous ones poll others.
 fn public_functions(source: &str) -> Vec<String> {
-    let name = |line: &str| {
-        let line = line.trim_start();
-        let rest = line.strip_prefix("pub fn ").or_else(|| line.strip_prefix("pub async fn "))?;
-        Some(rest.split(['(', '<']).next()?.to_owned())
-    };
-    source.lines().filter_map(name).collect()
+    let mut owner = String::new();
+    let mut functions = Vec::new();
+    for line in source.lines() {
+        if line.starts_with("impl") {
+            owner = self_type(line);
+        } else if line.starts_with('}') {
+            owner.clear();
+        } else if let Some(rest) = line.trim_start().strip_prefix("pub fn ") {
+            let name = rest.split(['(', '<']).next().unwrap_or_default();
+            functions.push(if owner.is_empty() { name.to_owned() } else { format!("{owner}::{name}") });
+        }
+    }
+    functions
 }
 
-/// Whether the list of what is linked names a function.
+/// The type of an `impl` line: the first word outside angle brackets, after `for` if there is one.
+fn self_type(line: &str) -> String {
+    let line = outside_brackets(line);
+    let mut words = line.split([' ', '{']).filter(|word| !word.is_empty()).skip(1).peekable();
+    let first = words.peek().copied();
+    let last = words.skip_while(|word| *word != "for").nth(1);
+    last.or(first).unwrap_or_default().to_owned()
+}
+
+/// Whether a line of the list is that function, with whatever parameters and cast.
 fn names(linked: &str, function: &str) -> bool {
-    let is_word = |c: char| c.is_alphanumeric() || c == '_';
-    linked.match_indices(function).any(|(at, _)| {
-        let (before, after) = (&linked[..at], &linked[at + function.len()..]);
-        !before.ends_with(is_word) && !after.starts_with(is_word)
+    linked.lines().any(|line| {
+        let line = outside_brackets(line.trim()).replace("::::", "::");
+        line.split([',', ' ']).next().is_some_and(|path| path.trim_end_matches("::") == function)
     })
+}
+
+/// A line without what stands in angle brackets.
+fn outside_brackets(line: &str) -> String {
+    let mut depth = 0;
+    let mut outside = String::new();
+    for c in line.chars() {
+        match c {
+            '<' => depth += 1,
+            '>' => depth -= 1,
+            c if depth == 0 => outside.push(c),
+            _ => {}
+        }
+    }
+    outside
 }
 
 #[cfg(test)]
@@ -83,15 +114,32 @@ mod tests {
     use super::*;
 
     #[test]
-    fn functions_that_run_are_found_and_constant_and_inner_ones_are_not() {
-        let source = "pub fn a(x: u8)\n    pub async fn b<T>(\n pub const fn c()\n pub(super) fn d()\n// pub fn e()";
-        assert_eq!(public_functions(source), ["a", "b"]);
+    fn functions_that_run_are_found_with_their_types() {
+        let source = "\
+pub fn a(x: u8)
+pub(super) fn b()
+impl<'a, M: Memory, const N: usize> Reader<'_, M, N> {
+    pub fn c<T: Into<u8>>(
+    pub const fn d()
+    pub async fn e()
+}
+impl<M> fmt::Debug for Writer<M> {
+    // pub fn f()
+    pub fn g()
+}
+pub fn h()";
+        assert_eq!(public_functions(source), ["a", "Reader::c", "Writer::g", "h"]);
     }
 
     #[test]
-    fn a_function_is_named_by_its_whole_name() {
-        assert!(names("Sender::<M>::try_send,", "try_send"));
-        assert!(!names("Sender::<M>::try_send_lossy,", "try_send"));
+    fn a_function_is_named_by_its_type_and_its_whole_name() {
+        for line in ["Sender::<M>::send,", "  Sender::<M, 4>::send::<Bell>,", "Sender::send as fn(_, &mut X) -> _,"] {
+            assert!(names(line, "Sender::send"), "{line}");
+        }
+        assert!(names("digest,", "digest"));
+        for line in ["Sender::<M>::send_lossy,", "LossySender::<M>::send,", "Receiver::<M>::send,", "send,"] {
+            assert!(!names(line, "Sender::send"), "{line}");
+        }
     }
 
     #[test]
