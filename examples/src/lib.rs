@@ -10,9 +10,11 @@
 #[cfg(test)]
 extern crate std;
 
+pub mod announcer;
 pub mod boot;
 pub mod clock;
 pub mod exceptions;
+pub mod executor;
 pub mod exit;
 pub mod failure;
 pub mod interrupts;

@@ -1,7 +1,7 @@
 //! What `echo` and `control-loop` have in common: take each message, answer it, keep the link, count.
 
+use crate::announcer::{Announcer, News};
 use crate::clock::Clock;
-use crate::failure::{Failure, Named};
 use crate::response::{MAX_LEN, Response};
 use crate::say;
 use crate::timer::Sleep;
@@ -12,8 +12,6 @@ use ivshmem::notify::Doorbell;
 
 /// Looks before a message is worth a doorbell and a sleep.
 const SPIN: u32 = 64;
-/// Lines a second about the link, at most: a hostile peer could make thousands, and each takes the time of some hundred instructions.
-const LINES: u32 = 256;
 
 /// One end that answers: messages in on channel 0, one answer for each on channel 1, in order.
 ///
@@ -21,20 +19,12 @@ const LINES: u32 = 256;
 /// unless the peer restarts. What the peer violates is said, counted, and begun anew.
 #[derive(Debug)]
 pub struct Service<'a, M, D> {
-    name: &'static str,
-    link: Link<'a, M>,
+    link: Announcer<'a, M>,
     messages: Receiver<'a, M>,
     answers: Sender<'a, M>,
     doorbell: Option<D>,
-    state: LinkState,
     answer: Response,
     answer_waits: bool,
-    complained: bool,
-    clock: Clock,
-    /// When the link was polled last, when the present second began, and the lines left in it.
-    now: u64,
-    second: u64,
-    lines: u32,
     counters: Counters,
 }
 
@@ -89,76 +79,29 @@ impl<'a, M: Memory, D: Doorbell> Service<'a, M, D> {
         clock: Clock,
     ) -> Result<Self, TakeError> {
         Ok(Self {
-            name,
-            link,
+            link: Announcer::new(name, link, clock),
             messages: channels.receiver(0)?,
             answers: channels.sender(1)?,
             doorbell,
-            state: LinkState::Waiting,
             answer: Response::new(),
             answer_waits: false,
-            complained: false,
-            clock,
-            now: 0,
-            second: 0,
-            lines: LINES,
             counters: Counters::default(),
         })
     }
 
     /// Looks at the peer and says, once each, that it came up, went stale, restarted, left, or cannot be talked to.
     pub fn poll_link(&mut self, now: u64) -> LinkState {
-        self.now = now;
-        let state = self.link.poll(now);
-        if matches!(state, LinkState::Violated(_)) {
-            self.link.resync();
-            self.counters.resyncs = self.counters.resyncs.saturating_add(1);
-        }
+        let News { state, say_restarted, .. } = self.link.poll(now);
         if !state.is_up() && self.answer_waits {
             // Whoever asked is gone.
             self.drop_answer();
         }
-        if core::mem::discriminant(&state) != core::mem::discriminant(&self.state) && self.may_speak() {
-            self.say_state(state);
+        if say_restarted {
+            // Of the session that ended nothing more is received: all that is counted so far is of it and those before.
+            let (name, Totals { received, sent, lost, restarts, .. }) = (self.link.name(), self.totals());
+            say!("{name}: restarted restarts={restarts} received={received} sent={sent} lost={lost}");
         }
-        self.state = state;
         state
-    }
-
-    fn say_state(&mut self, state: LinkState) {
-        let name = self.name;
-        match state {
-            LinkState::Up { session } => {
-                self.complained = false;
-                match self.link.peer_id() {
-                    Some(peer) => say!("{name}: up session={session:016x} peer={peer}"),
-                    None => say!("{name}: up session={session:016x} peer=-"),
-                }
-            }
-            LinkState::Stale { age } => say!("{name}: stale age_us={}", self.clock.to_us(age)),
-            LinkState::PeerRestarted => {
-                // Of the session that ended nothing more is received: all that is counted so far is of it and those before.
-                let Totals { received, sent, lost, restarts, .. } = self.totals();
-                say!("{name}: restarted restarts={restarts} received={received} sent={sent} lost={lost}");
-            }
-            LinkState::Closed => say!("{name}: closed"),
-            LinkState::Incompatible { ours, theirs } => {
-                say!("{name}: error Incompatible the peer's channels have digest {theirs:016x}, these {ours:016x}");
-            }
-            LinkState::Violated(violation) => say!("{name}: error {}", Named(&violation)),
-            // Waiting is where every link begins.
-            _ => {}
-        }
-    }
-
-    /// Whether this second still has a line for the link.
-    fn may_speak(&mut self) -> bool {
-        if self.now.wrapping_sub(self.second) >= self.clock.from_us(1_000_000) {
-            (self.second, self.lines) = (self.now, LINES);
-        }
-        let may = self.lines > 0;
-        self.lines = self.lines.saturating_sub(1);
-        may
     }
 
     /// Takes one message, if there is one, and answers it with what `answer` writes.
@@ -206,7 +149,7 @@ impl<'a, M: Memory, D: Doorbell> Service<'a, M, D> {
             recovered_by_poll: messages.recovered_by_poll,
             restarts: link.peer_restarts,
             violations: link.violations.saturating_add(messages.violations).saturating_add(answers.violations),
-            resyncs: self.counters.resyncs,
+            resyncs: self.counters.resyncs.saturating_add(self.link.resyncs()),
         }
     }
 
@@ -228,7 +171,7 @@ impl<'a, M: Memory, D: Doorbell> Service<'a, M, D> {
             Err(error) => {
                 self.drop_answer();
                 if matches!(error, SendError::Violated(_)) {
-                    self.complain(&error);
+                    self.link.complain(&error);
                     self.answers.resync();
                     self.counters.resyncs = self.counters.resyncs.saturating_add(1);
                 }
@@ -253,7 +196,7 @@ impl<'a, M: Memory, D: Doorbell> Service<'a, M, D> {
     fn receive_failed(&mut self, error: RecvError) -> Served {
         match error {
             RecvError::Violated(_) => {
-                self.complain(&error);
+                self.link.complain(&error);
                 self.messages.resync();
                 self.counters.resyncs = self.counters.resyncs.saturating_add(1);
                 Served::Work
@@ -262,13 +205,5 @@ impl<'a, M: Memory, D: Doorbell> Service<'a, M, D> {
             RecvError::PeerRestarted { .. } | RecvError::PeerResynced { .. } => Served::Work,
             _ => Served::Nothing,
         }
-    }
-
-    /// Says an error, but no second one in a session: a hostile peer could make thousands.
-    fn complain(&mut self, error: &dyn Failure) {
-        if !self.complained && self.may_speak() {
-            say!("{}: error {}", self.name, Named(error));
-        }
-        self.complained = true;
     }
 }

@@ -25,10 +25,13 @@ const SECOND_WINDOW: usize = 0x1_0000;
 /// Without a heartbeat for so long, in milliseconds, the peer is stale.
 const STALE_MS: u64 = 500;
 
+/// The most vectors of the device that an image uses.
+const MOST_VECTORS: usize = 4;
+
 /// The mailboxes that an image serves: one or two, by the option `windows`.
 pub type Mailboxes = Vec<Mailbox<'static, SharedMemory>, 2>;
 
-/// Everything that `echo` and `control-loop` need before they can attach.
+/// Everything that the images need before they can attach.
 #[derive(Debug)]
 pub struct Station {
     /// The clock.
@@ -43,8 +46,9 @@ pub struct Station {
     pub doorbell: Option<DoorbellRegister>,
     windows: u32,
     stale_ms: u64,
-    guard: Option<StormGuard>,
-    /// The tick in which the guard's window began.
+    /// One for each vector in use.
+    guards: Vec<StormGuard, MOST_VECTORS>,
+    /// The tick in which the guards' windows began.
     tick: u32,
     access: PortIo,
     device: Device,
@@ -89,9 +93,22 @@ impl Station {
     /// device and `polled` on a plain one. The device's memory comes apart from the rest, for a mailbox to own. To be
     /// called once.
     pub fn open(machine: &mut Machine) -> Result<(Self, SharedMemory), Failed> {
+        Self::start::<1>(machine, &["mode", "device", "end", "windows", "stale_ms"])
+    }
+
+    /// As [`open`](Self::open), without the options `end` and `windows`, and with so many of the device's vectors, 1 to 4; any other stays masked.
+    pub fn with_vectors<const VECTORS: usize>(machine: &mut Machine) -> Result<(Self, SharedMemory), Failed> {
+        const { assert!(VECTORS >= 1 && VECTORS <= MOST_VECTORS) };
+        Self::start::<VECTORS>(machine, &["mode", "device", "stale_ms"])
+    }
+
+    fn start<const VECTORS: usize>(
+        machine: &mut Machine,
+        known: &'static [&'static str],
+    ) -> Result<(Self, SharedMemory), Failed> {
         say!("{}: begin {}", machine.name, machine.command_line);
         let (mode, selector, end, windows, stale_ms) =
-            options(machine.command_line).map_err(|error| machine.failed(&error))?;
+            options(machine.command_line, known).map_err(|error| machine.failed(&error))?;
         let clock = Clock::calibrate().map_err(|error| machine.failed(&error))?;
         // SAFETY: ring 0, and nothing else in the image uses the ports; whether they are there is asked next.
         let access = unsafe { PortIo::new() };
@@ -111,18 +128,22 @@ impl Station {
         let interrupts = match mode {
             Mode::Polled => None,
             Mode::Interrupt => {
-                let message = Message::new(timer.apic_id(), FIRST_DOORBELL).map_err(|error| machine.failed(&error))?;
-                // Both channels' doorbells come on vector 0; any other stays masked.
-                Some(device.enable_interrupts(&access, &[message]).map_err(|error| machine.failed(&error))?)
+                let first = Message::new(timer.apic_id(), FIRST_DOORBELL).map_err(|error| machine.failed(&error))?;
+                let mut messages = [first; VECTORS];
+                for (vector, message) in (FIRST_DOORBELL..).zip(&mut messages).skip(1) {
+                    *message = Message::new(timer.apic_id(), vector).map_err(|error| machine.failed(&error))?;
+                }
+                Some(device.enable_interrupts(&access, &messages).map_err(|error| machine.failed(&error))?)
             }
         };
-        let guard = match &interrupts {
-            None => None,
-            Some(interrupts) => {
-                let guard = StormGuard::new(interrupts, 0, event(FIRST_DOORBELL), STORM);
-                Some(guard.map_err(|error| machine.failed(&error))?)
+        let mut guards = Vec::new();
+        if let Some(interrupts) = &interrupts {
+            for (vector, idt) in (FIRST_DOORBELL..).enumerate().take(VECTORS) {
+                let guard = StormGuard::new(interrupts, vector as u16, event(idt), STORM);
+                // There is room for all.
+                let _ = guards.push(guard.map_err(|error| machine.failed(&error))?);
             }
-        };
+        }
         let memory = device.memory().ok_or_else(|| machine.failed(&MemoryTaken))?;
         let doorbell = device.doorbell().ok();
         let id = Id(&device);
@@ -135,7 +156,7 @@ impl Station {
         );
         let tick = timer::ticks();
         Ok((
-            Self { clock, timer, mode, end, doorbell, windows, stale_ms, guard, tick, access, device, interrupts },
+            Self { clock, timer, mode, end, doorbell, windows, stale_ms, guards, tick, access, device, interrupts },
             memory,
         ))
     }
@@ -179,15 +200,19 @@ impl Station {
             return;
         }
         self.tick = tick;
-        if let (Some(guard), Some(interrupts)) = (&mut self.guard, &mut self.interrupts) {
-            // Only a vector that is not in use is refused, and vector 0 is.
-            let _ = guard.next_window(interrupts);
+        let Some(interrupts) = &mut self.interrupts else { return };
+        for (vector, guard) in (FIRST_DOORBELL..).zip(&mut self.guards) {
+            // Only a vector that is not in use is refused, and these are.
+            if guard.next_window(interrupts) == Ok(true) {
+                // What was rung while it was masked may be lost: who waits for it looks.
+                event(vector).wake();
+            }
         }
     }
 
-    /// Ticks in which the vector was masked because of a storm.
-    pub fn storms(&self) -> u32 {
-        self.guard.as_ref().map_or(0, StormGuard::storms)
+    /// Ticks in which this vector was masked because of a storm.
+    pub fn storms(&self, vector: usize) -> u32 {
+        self.guards.get(vector).map_or(0, StormGuard::storms)
     }
 
     /// How this end presents itself in its mailbox.
@@ -208,14 +233,14 @@ impl Station {
         }
     }
 
-    /// The record of the vector that the peer rings; it never fires in polled mode.
+    /// The record of vector 0, which the peer rings; it never fires in polled mode.
     pub fn vector(&self) -> &'static Vector {
         event(FIRST_DOORBELL)
     }
 
-    /// Disables the device's interrupts and says an error if that fails. Returns how many came.
+    /// Disables the device's interrupts and says an error if that fails. Returns how many came on vector 0.
     pub fn close(mut self, name: &str) -> u32 {
-        self.guard = None;
+        self.guards.clear();
         if let Some(Err(error)) = self.interrupts.take().map(|interrupts| interrupts.close(&self.access)) {
             say!("{name}: error {}", Named(&error));
         }
@@ -223,8 +248,11 @@ impl Station {
     }
 }
 
-fn options(command_line: &str) -> Result<(Option<Mode>, Selector, End, u32, u64), OptionError<'_>> {
-    let options = Options::parse(command_line, &["mode", "device", "end", "windows", "stale_ms"])?;
+fn options<'a>(
+    command_line: &'a str,
+    known: &'static [&'static str],
+) -> Result<(Option<Mode>, Selector, End, u32, u64), OptionError<'a>> {
+    let options = Options::parse(command_line, known)?;
     let mode = options.get("mode", Mode::EXPECTED)?;
     let selector = options.get("device", "an address, a number from 0, size:BYTES or subsystem:ID")?;
     let end = options.get("end", Side::EXPECTED)?.map_or(End::First, |Side(end)| end);

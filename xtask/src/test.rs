@@ -14,6 +14,7 @@ mod restarts;
 mod rig;
 mod suite;
 mod supervision;
+mod tasks;
 
 use crate::setup::Way;
 use anyhow::{Result, bail};
@@ -47,6 +48,7 @@ impl Test {
         kills::add(&mut suite);
         liveness::add(&mut suite);
         echo::add(&mut suite);
+        tasks::add(&mut suite);
         supervision::add(&mut suite);
         suite.select(self.filter.as_deref())?;
         if self.list {

@@ -73,7 +73,7 @@ fn run(machine: &mut Machine) -> Result<(), Failed> {
     }
     services.iter_mut().for_each(Service::close);
 
-    let storms = station.storms();
+    let storms = station.storms(0);
     let interrupts = station.close(machine.name);
     for (service, word) in services.iter().zip(["end", "second"]).rev() {
         let Totals { received, sent, lost, doorbells, recovered_by_poll, restarts, violations, resyncs } =

@@ -108,7 +108,7 @@ fn run(machine: &mut Machine) -> Result<(), Failed> {
     }
     services.iter_mut().for_each(Service::close);
 
-    let storms = station.storms();
+    let storms = station.storms(0);
     let interrupts = station.close(machine.name);
     let Cycles { due, missed } = cycles;
     for (service, word) in services.iter().zip(["end", "second"]).rev() {
