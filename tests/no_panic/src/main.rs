@@ -13,8 +13,14 @@ mod stand_ins;
 
 use core::hint::black_box;
 use core::panic::PanicInfo;
-use ivshmem::channel::protection::{Checker, Head, ProtectedReceiver, ProtectedSender};
+use embedded_io::{Read, ReadReady, Write, WriteReady};
+use ivshmem::channel::protection::{
+    Checker, Head, ProtectedReader, ProtectedReceiver, ProtectedSender, ProtectedWriter,
+};
 use ivshmem::channel::request::{Requester, Responder, Server};
+use ivshmem::channel::schedule::{Service, Step, poll_all};
+use ivshmem::channel::stream::{StreamReader, StreamWriter};
+use ivshmem::channel::typed::{TypedReader, TypedReceiver, TypedSender, TypedWriter};
 use ivshmem::channel::{
     Channels, Link, Mailbox, Notice, Reader, Receiver, Sender, Snapshot, Subscriber, Values, Watch, Writer, digest,
 };
@@ -23,7 +29,7 @@ use ivshmem::interrupt::{self, HltWait, LocalApic, StormGuard, Vector};
 use ivshmem::memory::{Memory, SharedMemory};
 use ivshmem::msix::Interrupts;
 use ivshmem::notify::{Doorbell, Event, Wait};
-use stand_ins::{Bell, Delay, Handler};
+use stand_ins::{Bell, Delay, Handle, Handler};
 
 unsafe extern "C" {
     fn the_data_path_has_a_reachable_panic() -> !;
@@ -58,6 +64,9 @@ fn data_path<M: Memory + 'static>() {
     requests::<M>();
     protection::<M>();
     waiting::<M>();
+    streams::<M>();
+    values::<M>();
+    schedule::<M>();
 }
 
 fn link_and_messages<M: Memory + 'static>() {
@@ -141,7 +150,17 @@ fn protection<M: Memory + 'static>() {
         ProtectedReceiver::<M>::arm,
         ProtectedReceiver::<M>::state,
         ProtectedReceiver::<M>::resync,
-        Checker::new,
+        Channels::<M>::protected_writer,
+        Channels::<M>::protected_reader,
+        Values::<M>::protected_reader,
+        ProtectedWriter::<M>::write,
+        ProtectedReader::<M>::try_read,
+        ProtectedReader::<M>::read,
+        ProtectedReader::<M>::arm,
+        ProtectedReader::<M>::state,
+        ProtectedReader::<M>::resync,
+        Checker::queuing,
+        Checker::sampling,
         Checker::restart,
         Checker::check,
         Checker::state,
@@ -161,6 +180,42 @@ fn waiting<M: Memory + 'static>() {
         Reader::<M>::poll_changed::<Bell>,
         Reader::<M>::changed_within as fn(_, &mut Delay, _, _) -> _,
     ];
+}
+
+fn streams<M: Memory + 'static>() {
+    keep![
+        StreamReader::<M, HltWait>::new,
+        StreamReader::<M, HltWait>::resync,
+        <StreamReader<M, HltWait> as Read>::read,
+        <StreamReader<M, HltWait> as ReadReady>::read_ready,
+        StreamWriter::<M, DoorbellRegister, HltWait>::resync,
+        <StreamWriter<M, DoorbellRegister, HltWait> as Write>::write,
+        <StreamWriter<M, DoorbellRegister, HltWait> as Write>::flush,
+        <StreamWriter<M, DoorbellRegister, HltWait> as WriteReady>::write_ready,
+    ];
+}
+
+fn values<M: Memory + 'static>() {
+    type Value = [u8; 40];
+    keep![
+        TypedSender::<M, Value>::new,
+        TypedSender::<M, Value>::try_send,
+        TypedReceiver::<M, Value>::new,
+        TypedReceiver::<M, Value>::try_recv,
+        TypedReceiver::<M, Value>::recv::<HltWait>,
+        TypedWriter::<M, Value>::new,
+        TypedWriter::<M, Value>::write,
+        TypedReader::<M, Value>::new,
+        TypedReader::<M, Value>::try_read,
+        TypedReader::<M, Value>::read,
+    ];
+}
+
+fn schedule<M: Memory + 'static>() {
+    fn serve_one<M: Memory>(receiver: &mut Receiver<'_, M>, buffer: &mut [u8], handle: Handle) -> Step {
+        receiver.service(1, buffer, handle).serve_one()
+    }
+    keep![poll_all, Receiver::<M>::service::<Handle>, serve_one::<M>,];
 }
 
 /// What interrupts run, and what a channel's owner does about them.

@@ -2,11 +2,15 @@
 
 use core::task::Waker;
 use embedded_hal::delay::DelayNs;
+use ivshmem::channel::RecvError;
 use ivshmem::channel::request::{Answer, Call};
 use ivshmem::notify::Event;
 
 /// A user's work on a request.
 pub type Handler = fn(Call<'_>, &mut [u8]) -> Answer;
+
+/// A user's work on a message.
+pub type Handle = fn(Result<&[u8], RecvError>);
 
 #[derive(Debug)]
 pub struct Delay;

@@ -86,11 +86,12 @@ fn self_type(line: &str) -> String {
     last.or(first).unwrap_or_default().to_owned()
 }
 
-/// Whether a line of the list is that function, with whatever parameters and cast.
+/// Whether the list has that function, with whatever parameters and cast.
 fn names(linked: &str, function: &str) -> bool {
     linked.lines().any(|line| {
-        let line = outside_brackets(line.trim()).replace("::::", "::");
-        line.split([',', ' ']).next().is_some_and(|path| path.trim_end_matches("::") == function)
+        let line = outside_brackets(line).replace("::::", "::");
+        let paths = line.split(|c: char| !c.is_alphanumeric() && !"_:".contains(c));
+        paths.into_iter().any(|path| path.trim_end_matches("::") == function)
     })
 }
 
