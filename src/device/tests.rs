@@ -239,6 +239,46 @@ fn bars_that_overlap_are_refused_and_configuration_space_is_as_it_was() {
 }
 
 #[test]
+fn each_lie_of_a_bar_is_an_error_of_its_own_and_configuration_space_stays_bit_for_bit() {
+    let honest = || Function::ivshmem_doorbell(1 << 20, 4).assigned(0, BAR0).assigned(1, BAR1).assigned(2, BAR2);
+    let (low, high, writable) = (0x18, 0x1C, u32::MAX << 20);
+    type Expected = fn(BarError) -> bool;
+    let lies: [(Function, Expected); 9] = [
+        (honest().io(0, 0xC000, 256), |e| matches!(e, BarError::Io { index: 0, value: 0xC001 })),
+        (honest().io(2, 0xC000, 256), |e| matches!(e, BarError::Io { index: 2, .. })),
+        (honest().register(0x10, 0xFEBF_1002, 0xFFFF_FF00), |e| matches!(e, BarError::ReservedType { index: 0, .. })),
+        (honest().register(low, 0xE000_0006, writable), |e| matches!(e, BarError::ReservedType { index: 2, .. })),
+        (honest().register(0x10, 0, 0xFFFF_FF00), |e| e == BarError::Unassigned { index: 0, value: 0 }),
+        (honest().register(low, 0xC, writable).register(high, 0, u32::MAX), |e| {
+            e == BarError::Unassigned { index: 2, value: 0xC }
+        }),
+        // An address of which no bit can be written.
+        (honest().register(low, 0xC, 0).register(high, 0xE0, 0), |e| {
+            e == BarError::NotContiguous { index: 2, mask: 0xE0_0000_0000 }
+        }),
+        // Bits 20 and 22 up, but not 21.
+        (honest().register(low, 0xC, 0xFFD0_0000).register(high, 0xE0, u32::MAX), |e| {
+            e == BarError::NotContiguous { index: 2, mask: 0xFFFF_FFFF_FFD0_0000 }
+        }),
+        (honest().register(low, 0xFEB0_000C, writable).register(high, 0, u32::MAX), |e| {
+            matches!(e, BarError::Overlap { .. })
+        }),
+    ];
+    for (n, (function, expected)) in lies.into_iter().enumerate() {
+        for command in [0, 6] {
+            let space = ConfigSpace::new().with(Machine::ADDRESS, function.clone().command(command));
+            let before = space.contents();
+            // SAFETY: nothing is mapped: the BAR is refused before.
+            let opened =
+                unsafe { Device::open(&space, &mut qemu(1).mapper(), Selector::default(), Options::default()) };
+            let Err(OpenError::Bar(error)) = opened else { panic!("lie {n}: {opened:?}") };
+            assert!(expected(error), "lie {n}: {error}");
+            assert_eq!(space.contents(), before, "lie {n}: {error}");
+        }
+    }
+}
+
+#[test]
 fn a_device_that_is_gone_is_not_opened_whatever_its_registers_read() {
     // Configuration cycles of an undisturbed opening; the device goes at each of them.
     let machine = qemu(8);
