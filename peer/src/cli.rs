@@ -13,6 +13,7 @@ mod sample;
 mod send;
 mod stats;
 mod stop;
+mod stream;
 mod terminal;
 mod window;
 
@@ -43,6 +44,7 @@ Examples:
   ivshmem-peer chaos length --seed 7 --seconds 30
   ivshmem-peer sample watch --channels sampling:first:56
   ivshmem-peer call --channels request:second:8x120,response:first:8x120 1 'arguments'
+  ivshmem-peer stream --send 0 < program.ngc
   ivshmem-peer stats --device file:/dev/shm/ivshmem --every 1000 --count 60
 
 Exit codes:
@@ -65,6 +67,7 @@ enum Command {
     Chaos(chaos::Chaos),
     Sample(sample::Sample),
     Call(call::Call),
+    Stream(stream::Stream),
     Stats(stats::Stats),
 }
 
@@ -155,6 +158,7 @@ pub(super) fn main() -> ExitCode {
         Command::Chaos(chaos) => chaos.run(),
         Command::Sample(sample) => sample.run(),
         Command::Call(call) => call.run(),
+        Command::Stream(stream) => stream.run(),
         Command::Stats(stats) => stats.run(),
     };
     match result {

@@ -62,7 +62,7 @@ pub fn stdout(output: &Output) -> String {
 fn help_of_every_sub_command_has_examples_and_the_exit_codes_are_written_down() {
     let help = stdout(&peer(&["--help"]));
     assert!(help.contains("Exit codes:") && help.contains("Examples:"), "{help}");
-    for command in ["list", "operator", "send", "recv", "ring", "dump", "chaos", "sample", "call", "stats"] {
+    for command in ["list", "operator", "send", "recv", "ring", "dump", "chaos", "sample", "call", "stream", "stats"] {
         assert!(help.contains(&format!("\n  {command} ")), "{help}");
         let output = peer(&[command, "--help"]);
         assert!(stdout(&output).contains("Example"), "{}", stdout(&output));

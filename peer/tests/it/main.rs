@@ -8,6 +8,7 @@ mod dump;
 mod exchange;
 mod responder;
 mod sample;
+mod stream;
 mod sysfs;
 mod terminal;
 mod tree;

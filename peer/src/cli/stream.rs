@@ -1,0 +1,230 @@
+//! `ivshmem-peer stream`.
+
+use super::mailbox::{Role, unlinked};
+use super::progress::Patience;
+use super::window::ChannelArguments;
+use super::{Failure, stop};
+use core::time::Duration;
+use embedded_io::{Read, ReadReady, Write as _, WriteReady};
+use ivshmem::channel::stream::{StreamError, StreamReader, StreamWriter};
+use ivshmem::channel::{Channel, Channels, Kind, Mailbox, RecvError, SendError, Snapshot};
+use ivshmem::notify::{Doorbell, Wait};
+use ivshmem_peer::{Attachment, Backend, Mapping, Purpose, RingError, poll_until};
+use rustix::event::{PollFd, PollFlags};
+use std::io::Write as _;
+use std::time::Instant;
+
+/// Pipe bytes: standard input into a queuing channel, and another one to standard output.
+///
+/// Ends when standard input has ended and the other side receives, or when the other side closes. With --send or --receive alone there
+/// is only that direction. A restart of the other side ends it too, with exit code 1: bytes may be lost.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  ivshmem-peer stream --device file:/dev/shm/ivshmem --receive 0 --end first > program.ngc
+  ivshmem-peer stream --device file:/dev/shm/ivshmem --send 0 < program.ngc
+  ivshmem-peer stream --channels queuing:second:64x1016,queuing:first:64x1016")]
+pub(super) struct Stream {
+    #[command(flatten)]
+    window: ChannelArguments,
+    /// Which end of the mailbox to be.
+    #[arg(long, value_name = "END", default_value = "second")]
+    end: Role,
+    /// The channel that takes standard input; without this and --receive, the first queuing channel of either direction.
+    #[arg(long, value_name = "N")]
+    send: Option<usize>,
+    /// The channel that goes to standard output.
+    #[arg(long, value_name = "N")]
+    receive: Option<usize>,
+    /// How long to wait for the other side to come up, or to begin to receive, in seconds.
+    #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=86400 * 365))]
+    timeout: u64,
+}
+
+/// The backend, to ring with.
+struct Bell<'a>(&'a dyn Backend);
+
+impl Doorbell for Bell<'_> {
+    type Error = RingError;
+
+    fn ring(&self, peer: u16, vector: u16) -> Result<(), RingError> {
+        self.0.ring(peer, vector)
+    }
+}
+
+/// Reads and writes only when they are ready.
+struct NoWait;
+
+impl Wait for NoWait {
+    fn count(&self) -> u32 {
+        0
+    }
+
+    fn wait(&self, _: u32) -> bool {
+        false
+    }
+}
+
+type Writer<'a> = StreamWriter<'a, Mapping, Bell<'a>, NoWait>;
+type Reader<'a> = StreamReader<'a, Mapping, NoWait>;
+
+/// What one look at everything came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Moved {
+    Something,
+    Nothing,
+    /// The other side has closed.
+    Closed,
+}
+
+/// Both directions, and what waits to be written.
+struct Pipe<'a> {
+    writer: Option<Writer<'a>>,
+    reader: Option<Reader<'a>>,
+    stdin: std::io::Stdin,
+    waiting: Vec<u8>,
+    ended: bool,
+}
+
+impl Stream {
+    pub(super) fn run(&self) -> Result<(), Failure> {
+        stop::catch()?;
+        let (name, backend) = self.window.open(Purpose::Exchange)?;
+        let failed = |error: &dyn core::fmt::Display| Failure::Failed(format!("{name}: {error}"));
+        let list = self.window.channels().channels();
+        let first = |from| list.iter().position(|channel| channel.kind() == Kind::Queuing && channel.from() == from);
+        let own = self.end.end();
+        let (send, receive) = match (self.send, self.receive) {
+            (None, None) => (first(own), first(own.other())),
+            given => given,
+        };
+        let mut mailbox = Mailbox::new(backend.memory().clone(), own, list).map_err(|error| failed(&error))?;
+        let vector = receive.and_then(|channel| list.get(channel)).map_or(0, Channel::rings);
+        let (mut attachment, mut channels) = Attachment::attach(&mut mailbox, &*backend, vector);
+        let bell = Bell(&*backend);
+        let mut buffer = vec![0; usize::from(u16::MAX)];
+        let outcome = Pipe::new(&mut channels, send, receive, &bell, &mut buffer)
+            .map_err(|error| failed(&*error))
+            .and_then(|mut pipe| self.pump(&mut attachment, &mut pipe, || receives(&*backend, list, send)));
+        attachment.close();
+        outcome
+    }
+
+    fn pump(
+        &self,
+        attachment: &mut Attachment<'_>,
+        pipe: &mut Pipe<'_>,
+        receives: impl Fn() -> bool,
+    ) -> Result<(), Failure> {
+        let mut patience = Patience::new("stream", Duration::from_secs(self.timeout));
+        loop {
+            stop::check()?;
+            let state = attachment.poll();
+            match pipe.look(state.is_up())? {
+                Moved::Something => {
+                    attachment.received();
+                    patience.renew();
+                    continue;
+                }
+                Moved::Closed => return Ok(()),
+                Moved::Nothing if pipe.is_done() => {
+                    if receives() {
+                        return Ok(());
+                    }
+                    patience.check(|| "sign that the other side receives; the bytes are in its queue".into())?;
+                }
+                Moved::Nothing if !state.is_up() => patience.check(|| unlinked(state))?,
+                Moved::Nothing => patience.renew(),
+            }
+            attachment.rest();
+        }
+    }
+}
+
+impl<'a> Pipe<'a> {
+    fn new(
+        channels: &mut Channels<'a, Mapping>,
+        send: Option<usize>,
+        receive: Option<usize>,
+        bell: &'a Bell<'a>,
+        buffer: &'a mut [u8],
+    ) -> Result<Self, Box<dyn core::error::Error>> {
+        let writer = send.map(|channel| channels.sender(channel)).transpose()?;
+        let reader = receive.map(|channel| channels.receiver(channel)).transpose()?;
+        Ok(Self {
+            ended: writer.is_none(),
+            writer: writer.map(|sender| StreamWriter::new(sender, bell, &NoWait, 0)),
+            reader: reader.map(|receiver| StreamReader::new(receiver, buffer, &NoWait, 0)).transpose()?,
+            stdin: std::io::stdin(),
+            waiting: Vec::new(),
+        })
+    }
+
+    /// Standard input has ended, all of it is sent, and there is no other direction that goes on without it.
+    fn is_done(&self) -> bool {
+        self.writer.is_some() && self.ended && self.waiting.is_empty()
+    }
+
+    fn look(&mut self, up: bool) -> Result<Moved, Failure> {
+        let mut moved = Moved::Nothing;
+        if let Some(reader) = &mut self.reader
+            && reader.read_ready().map_err(|error| failed(&error))?
+        {
+            let mut bytes = [0; 4096];
+            match reader.read(&mut bytes).map_err(|error| failed(&error))? {
+                0 => return Ok(Moved::Closed),
+                count => {
+                    let mut out = std::io::stdout().lock();
+                    out.write_all(&bytes[..count]).and_then(|()| out.flush()).map_err(|_| Failure::NoReader)?;
+                    moved = Moved::Something;
+                }
+            }
+        }
+        let Some(writer) = &mut self.writer else { return Ok(moved) };
+        if !up {
+            return Ok(moved);
+        }
+        if self.waiting.is_empty() && !self.ended {
+            self.ended = !take_input(&self.stdin, &mut self.waiting)?;
+        }
+        while !self.waiting.is_empty() && writer.write_ready().map_err(|error| failed(&error))? {
+            let count = writer.write(&self.waiting).map_err(|error| failed(&error))?;
+            self.waiting.drain(..count);
+            moved = Moved::Something;
+        }
+        Ok(moved)
+    }
+}
+
+/// Reads what standard input has to give now. `false`: it has ended.
+fn take_input(stdin: &std::io::Stdin, bytes: &mut Vec<u8>) -> Result<bool, Failure> {
+    let mut ready = [PollFd::new(stdin, PollFlags::IN)];
+    poll_until(&mut ready, Instant::now());
+    if ready[0].revents().is_empty() {
+        return Ok(true);
+    }
+    let mut chunk = [0; 4096];
+    match rustix::io::read(stdin, &mut chunk) {
+        Ok(0) => Ok(false),
+        Ok(count) => {
+            bytes.extend_from_slice(&chunk[..count]);
+            Ok(true)
+        }
+        Err(rustix::io::Errno::INTR | rustix::io::Errno::AGAIN) => Ok(true),
+        Err(errno) => Err(Failure::Failed(format!("cannot read standard input: {}", std::io::Error::from(errno)))),
+    }
+}
+
+/// Whether the peer has begun to receive what was sent in this session. From then on it gets all of it, even if this end closes.
+fn receives(backend: &dyn Backend, channels: &[Channel], send: Option<usize>) -> bool {
+    let lines = send.and_then(|channel| Snapshot::new(backend.memory(), channels).channel(channel));
+    lines.is_none_or(|lines| lines.ring == 0 || u64::from(lines.acknowledged.key.bits()) == lines.ring)
+}
+
+fn failed(error: &StreamError) -> Failure {
+    match error {
+        StreamError::Send(SendError::PeerRestarted { .. }) | StreamError::Receive(RecvError::PeerRestarted { .. }) => {
+            Failure::Failed("the other side restarted; bytes may be lost".into())
+        }
+        error => Failure::Failed(format!("the stream broke: {error}")),
+    }
+}
