@@ -112,9 +112,14 @@ fn each_half_is_handed_out_once_and_to_its_own_direction() {
     let (_, mut channels) = a.attach(Attach::polled());
     assert_eq!(channels.sender(0).err(), Some(TakeError::WrongDirection { channel: 0, from: End::Second }));
     assert_eq!(channels.receiver(3).err(), Some(TakeError::NoSuchChannel { channel: 3, channels: 3 }));
-    let kept = channels.receiver(0);
-    assert!(kept.is_ok());
-    assert_eq!(channels.receiver(0).err(), Some(TakeError::Taken { channel: 0 }));
+    let kept = [channels.receiver(0), channels.receiver(2)];
+    assert!(kept.iter().all(Result::is_ok));
+    let sender = channels.sender(1);
+    assert!(sender.is_ok());
+    for channel in [0, 2] {
+        assert_eq!(channels.receiver(channel).err(), Some(TakeError::Taken { channel }));
+    }
+    assert_eq!(channels.sender(1).err(), Some(TakeError::Taken { channel: 1 }));
 }
 
 #[test]

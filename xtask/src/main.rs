@@ -4,6 +4,7 @@ mod build;
 mod cargo;
 mod exchange;
 mod load;
+mod mutants;
 mod peer;
 mod progress;
 mod qemu;
@@ -30,6 +31,7 @@ enum Command {
     Build(build::Build),
     Qemu(qemu::Qemu),
     Test(test::Test),
+    Mutants(mutants::Mutants),
     Server(server::Server),
     Peer(peer::Peer),
     #[command(hide = true)]
@@ -44,6 +46,7 @@ fn main() -> ExitCode {
         Command::Build(build) => build.run(),
         Command::Qemu(qemu) => qemu.run(),
         Command::Test(test) => test.run(),
+        Command::Mutants(mutants) => mutants.run(),
         Command::Server(server) => server.run(),
         Command::Peer(peer) => peer.run(),
         Command::Load(load) => load.run(),

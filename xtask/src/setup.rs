@@ -18,6 +18,7 @@ use crate::progress::note;
 use crate::workspace;
 use anyhow::{Context, Result};
 use std::fs::File;
+use std::path::PathBuf;
 
 /// Get what is missing to build and run everything
 #[derive(clap::Args, Debug)]
@@ -55,6 +56,12 @@ pub fn hypervisor() -> Result<Hypervisor> {
 pub fn coverage() -> Result<Coverage> {
     let _alone = lock()?;
     Coverage::find()
+}
+
+/// What changes the driver in small ways.
+pub fn mutants() -> Result<PathBuf> {
+    let _alone = lock()?;
+    cargo_tool::find("cargo-mutants")
 }
 
 /// What the Linux VM is made of.
