@@ -86,7 +86,7 @@ struct Asking {
 }
 
 enum Work {
-    Later { responder: Responder<'static, SharedMemory, TAKEN>, tokens: Vec<(Token, u32)>, spent: Vec<Token> },
+    Later { responder: Box<Responder<'static, SharedMemory, TAKEN>>, tokens: Vec<(Token, u32)>, spent: Vec<Token> },
     Cycle(Box<Server<'static, SharedMemory, TAKEN, 32>>),
 }
 
@@ -190,7 +190,7 @@ impl World {
         let responder = channels.responder(0, 1, TICKS).unwrap();
         let work = match server {
             true => Work::Cycle(Box::new(Server::new(responder).unwrap())),
-            false => Work::Later { responder, tokens: Vec::new(), spent: Vec::new() },
+            false => Work::Later { responder: Box::new(responder), tokens: Vec::new(), spent: Vec::new() },
         };
         Answering { linked, work }
     }
@@ -368,7 +368,7 @@ impl World {
         assert_eq!(stats.started, ended.iter().sum::<u64>() + open, "{stats:?}");
         assert_eq!(open, self.asking.open.len() as u64);
         let (responder, tokens) = match &self.answering.work {
-            Work::Later { responder, tokens, .. } => (responder, Some(tokens)),
+            Work::Later { responder, tokens, .. } => (&**responder, Some(tokens)),
             Work::Cycle(server) => (server.responder(), None),
         };
         let stats = responder.stats();
