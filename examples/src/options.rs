@@ -102,6 +102,31 @@ impl Mode {
     pub const EXPECTED: &'static str = "polled or interrupt";
 }
 
+/// What an option that is on or off takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct YesNo(pub bool);
+
+impl YesNo {
+    /// What such an option takes.
+    pub const EXPECTED: &'static str = "yes or no";
+}
+
+/// Neither `yes` nor `no`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UnknownAnswer;
+
+impl FromStr for YesNo {
+    type Err = UnknownAnswer;
+
+    fn from_str(text: &str) -> Result<Self, UnknownAnswer> {
+        match text {
+            "yes" => Ok(Self(true)),
+            "no" => Ok(Self(false)),
+            _ => Err(UnknownAnswer),
+        }
+    }
+}
+
 /// Neither `polled` nor `interrupt`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UnknownMode;

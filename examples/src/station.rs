@@ -93,19 +93,16 @@ impl Station {
     /// device and `polled` on a plain one. The device's memory comes apart from the rest, for a mailbox to own. To be
     /// called once.
     pub fn open(machine: &mut Machine) -> Result<(Self, SharedMemory), Failed> {
-        Self::start::<1>(machine, &["mode", "device", "end", "windows", "stale_ms"])
+        Self::open_with::<1>(machine, &["mode", "device", "end", "windows", "stale_ms"])
     }
 
-    /// As [`open`](Self::open), without the options `end` and `windows`, and with so many of the device's vectors, 1 to 4; any other stays masked.
-    pub fn with_vectors<const VECTORS: usize>(machine: &mut Machine) -> Result<(Self, SharedMemory), Failed> {
-        const { assert!(VECTORS >= 1 && VECTORS <= MOST_VECTORS) };
-        Self::start::<VECTORS>(machine, &["mode", "device", "stale_ms"])
-    }
-
-    fn start<const VECTORS: usize>(
+    /// As [`open`](Self::open), with so many of the device's vectors, 1 to 4, while any other stays masked; and with these options, of which
+    /// it reads those that `open` names.
+    pub fn open_with<const VECTORS: usize>(
         machine: &mut Machine,
         known: &'static [&'static str],
     ) -> Result<(Self, SharedMemory), Failed> {
+        const { assert!(VECTORS >= 1 && VECTORS <= MOST_VECTORS) };
         say!("{}: begin {}", machine.name, machine.command_line);
         let (mode, selector, end, windows, stale_ms) =
             options(machine.command_line, known).map_err(|error| machine.failed(&error))?;

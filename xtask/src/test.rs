@@ -15,6 +15,7 @@ mod rig;
 mod suite;
 mod supervision;
 mod tasks;
+mod three_ends;
 
 use crate::setup::Way;
 use anyhow::{Result, bail};
@@ -49,6 +50,7 @@ impl Test {
         liveness::add(&mut suite);
         echo::add(&mut suite);
         tasks::add(&mut suite);
+        three_ends::add(&mut suite);
         supervision::add(&mut suite);
         suite.select(self.filter.as_deref())?;
         if self.list {

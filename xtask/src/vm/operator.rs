@@ -61,6 +61,18 @@ pub struct Operator {
 impl Operator {
     /// Starts `ivshmem-peer operator` with these further arguments.
     pub fn start(session: &mut Session, place: &Place, link: &Link, further: &[&str], talk: Talk) -> Result<Self> {
+        Self::after(session, place, link, &[], further, talk)
+    }
+
+    /// The same, in the VM after `ivshmem-peer` with the arguments `first`, in which `@` stands for the function's address.
+    pub fn after(
+        session: &mut Session,
+        place: &Place,
+        link: &Link,
+        first: &[&str],
+        further: &[&str],
+        talk: Talk,
+    ) -> Result<Self> {
         let attachment = link.attach(0)?;
         match place {
             Place::Linux { files, accelerator } => {
@@ -68,11 +80,17 @@ impl Operator {
                     Link::Doorbell { .. } => "vfio:@",
                     Link::Plain(_) => "sysfs:@",
                 };
-                let words = ["operator", "--device", device].into_iter().chain(further.iter().copied());
-                let words: Vec<String> = words.map(str::to_owned).collect();
+                let mut words = first.to_vec();
+                if !first.is_empty() {
+                    words.push("+");
+                }
+                words.extend(["operator", "--device", device]);
+                words.extend(further);
+                let words: Vec<String> = words.into_iter().map(str::to_owned).collect();
                 let vm = linux::start(session, files, *accelerator, link.mode(), vec![attachment], &words, talk)?;
                 Ok(Self { process: vm, in_vm: true, next: 0, amid: 0 })
             }
+            Place::Host if !first.is_empty() => bail!("processes of this machine are started one by one"),
             Place::Host => {
                 let tool =
                     Tool::new(workspace::peer()).args(["operator", "--device"]).arg(&attachment.device).args(further);

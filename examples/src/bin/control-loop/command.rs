@@ -1,7 +1,7 @@
 //! The operator's commands: text in, text out, nothing else.
 
 use crate::axis::{Axis, SPEED_LIMIT};
-use core::fmt::Write;
+use core::fmt::{self, Write};
 use core::ops::ControlFlow;
 use ivshmem_examples::response::Response;
 
@@ -15,6 +15,18 @@ pub struct Cycles {
     pub due: u64,
     /// Those of them that did not run, because an earlier one was late.
     pub missed: u64,
+}
+
+/// How axis and loop stand, in at most 112 bytes: `target=<rpm> speed=<rpm> position=<counts> cycles=<n> missed=<n>`.
+#[derive(Clone, Copy, Debug)]
+pub struct Status<'a>(pub &'a Axis, pub Cycles);
+
+impl fmt::Display for Status<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(axis, Cycles { due, missed }) = self;
+        let (target, speed, position) = (axis.target_rpm(), axis.speed_rpm(), axis.position());
+        write!(f, "target={target} speed={speed} position={position} cycles={due} missed={missed}")
+    }
 }
 
 /// Carries a command out and writes its answer; `Break` after `quit`.
@@ -33,13 +45,8 @@ pub fn execute(command: &[u8], axis: &mut Axis, cycles: Cycles, response: &mut R
             response.append(b"ok stop");
         }
         b"status" => {
-            let (target, speed, position) = (axis.target_rpm(), axis.speed_rpm(), axis.position());
-            let Cycles { due, missed } = cycles;
             // Shorter than a response, whatever the numbers.
-            let _ = write!(
-                response,
-                "ok status target={target} speed={speed} position={position} cycles={due} missed={missed}"
-            );
+            let _ = write!(response, "ok status {}", Status(axis, cycles));
         }
         b"quit" => {
             response.append(b"ok quit");

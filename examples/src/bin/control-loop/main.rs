@@ -28,15 +28,19 @@
 //! `busiest` is the most commands, and channels begun anew after a violation, that a cycle had. The other counts are those of `echo`.
 //!
 //! Options: `mode=polled|interrupt`, by default `interrupt` if the device can; `device=<selector>`, by default the first; `windows=2`
-//! serves a second mailbox, 64 KiB further on, whose counts come in a line `second` before `end`; `stale_ms=<n>`, by default 500, 0 for never.
+//! serves a second mailbox, 64 KiB further on, whose counts come in a line `second` before `end`; `stale_ms=<n>`, by default 500, 0 for never;
+//! `broadcast=yes` writes what `status` says, once a cycle, into the sampling channel of a window at 128 KiB (120 bytes, written by the
+//! First end), and says how often in a line `state values=<n>` before `end`.
 
 #![cfg_attr(target_os = "none", no_std, no_main)]
 
 mod axis;
+mod broadcast;
 mod command;
 mod schedule;
 
 use axis::Axis;
+use broadcast::Broadcast;
 use command::Cycles;
 use ivshmem_examples::machine::{Failed, Machine};
 use ivshmem_examples::options::Mode;
@@ -54,9 +58,14 @@ const CYCLE_US: u32 = 1000;
 const BUDGET_US: u64 = 500;
 /// Commands taken in a cycle, at most, of all mailboxes together.
 const BUDGET: u32 = 256;
+/// What the command line may have.
+const OPTIONS: &[&str] = &["mode", "device", "end", "windows", "stale_ms", "broadcast"];
 
 fn run(machine: &mut Machine) -> Result<(), Failed> {
-    let (mut station, memory) = Station::open(machine)?;
+    let (mut station, memory) = Station::open_with::<1>(machine, OPTIONS)?;
+    let mut state = broadcast::window(machine, OPTIONS, &memory)?;
+    let seed = station.clock.ticks();
+    let mut state = state.as_mut().map(|window| Broadcast::attach(machine, window, seed)).transpose()?;
     let mut mailboxes = station.mailboxes(machine, &memory)?;
     let mut services = station.attach_all(machine, &mut mailboxes)?;
 
@@ -77,6 +86,9 @@ fn run(machine: &mut Machine) -> Result<(), Failed> {
         cycles.due = cycles.due.saturating_add(missed).saturating_add(1);
         axis.coast(missed);
         axis.step();
+        if let Some(state) = &mut state {
+            state.write(start, &axis, cycles);
+        }
 
         let mut up = [false; 2];
         for (service, up) in services.iter_mut().zip(&mut up) {
@@ -107,6 +119,9 @@ fn run(machine: &mut Machine) -> Result<(), Failed> {
         station.end_storm();
     }
     services.iter_mut().for_each(Service::close);
+    if let Some(state) = state {
+        say!("control-loop: state values={}", state.close());
+    }
 
     let storms = station.storms(0);
     let interrupts = station.close(machine.name);

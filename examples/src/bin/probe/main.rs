@@ -20,13 +20,12 @@
 mod variant;
 
 use core::fmt;
-use core::str::FromStr;
 use ivshmem::device::{self, Device, Kind, Selector, Vectors};
 use ivshmem::memory::{Memory, SharedMemory};
 use ivshmem::pci::{self, Access, Address, Function};
 use ivshmem_examples::machine::{Failed, Machine};
 use ivshmem_examples::mechanism::Mechanism;
-use ivshmem_examples::options::{OptionError, Options};
+use ivshmem_examples::options::{OptionError, Options, YesNo};
 use ivshmem_examples::paging::DeviceMapper;
 use ivshmem_examples::say;
 use variant::{DebugDisplay, Variant};
@@ -73,8 +72,8 @@ fn run(machine: &mut Machine) -> Result<(), Failed> {
 fn options(command_line: &str) -> Result<(Mechanism, bool), OptionError<'_>> {
     let options = Options::parse(command_line, &["config", "touch"])?;
     let mechanism = options.get("config", Mechanism::EXPECTED)?;
-    let touch: Option<Touch> = options.get("touch", "yes or no")?;
-    Ok((mechanism.unwrap_or(Mechanism::Auto), touch.is_none_or(|Touch(touch)| touch)))
+    let touch = options.get("touch", YesNo::EXPECTED)?;
+    Ok((mechanism.unwrap_or(Mechanism::Auto), touch.is_none_or(|YesNo(touch)| touch)))
 }
 
 fn open(access: &Access, mapper: &mut DeviceMapper, address: Address) -> Result<Device, device::OpenError> {
@@ -137,20 +136,4 @@ fn touch_ends(memory: &SharedMemory) -> Result<(), MemoryError> {
         }
     }
     Ok(())
-}
-
-/// `yes` or `no`.
-#[derive(Clone, Copy)]
-struct Touch(bool);
-
-impl FromStr for Touch {
-    type Err = ();
-
-    fn from_str(text: &str) -> Result<Self, ()> {
-        match text {
-            "yes" => Ok(Self(true)),
-            "no" => Ok(Self(false)),
-            _ => Err(()),
-        }
-    }
 }

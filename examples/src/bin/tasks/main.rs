@@ -71,7 +71,7 @@ fn run(machine: &mut Machine) -> Result<(), Failed> {
     static MAILBOX: StaticCell<Mailbox<'static, SharedMemory>> = StaticCell::new();
     static SHARED: StaticCell<Shared> = StaticCell::new();
 
-    let (mut station, memory) = Station::with_vectors::<PAIRS>(machine)?;
+    let (mut station, memory) = Station::open_with::<PAIRS>(machine, &["mode", "device", "stale_ms"])?;
     station.timer.every(TICK_US).map_err(|error| machine.failed(&error))?;
     let mailbox = Mailbox::new(memory, End::First, &CHANNELS).map_err(|error| machine.failed(&error))?;
     let (link, mut channels) = MAILBOX.init(mailbox).attach(station.attach());
