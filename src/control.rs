@@ -4,8 +4,8 @@
 //! there then fail. Without such a flag every constant is `true` and nothing of this is left in the code.
 
 macro_rules! rules {
-    ($($(#[$doc:meta])* $rule:ident $name:literal;)+) => {
-        $($(#[$doc])* pub(crate) const $rule: bool = !cfg!(ivshmem_control = $name);)+
+    ($($(#[$attribute:meta])* $rule:ident $name:literal;)+) => {
+        $($(#[$attribute])* pub(crate) const $rule: bool = !cfg!(ivshmem_control = $name);)+
     };
 }
 
@@ -36,6 +36,11 @@ rules! {
     LOOK_AGAIN "look_again";
     /// A reader looks how far the writer had got after it copied a value.
     STARTED_LOOK "started_look";
+    /// A response ends the request of its own generation only.
+    REQUEST_GENERATION "request_generation";
+    /// A protected message whose CRC is another is corrupt.
+    #[cfg(feature = "protection")]
+    CRC_CHECK "crc_check";
     /// A violation closes the channel until it is forgiven.
     LATCH "latch";
 }

@@ -1,6 +1,7 @@
 //! The 24 bytes in front of every protected payload.
 
 use super::super::wire::kind;
+use crate::control;
 use crc::{CRC_32_AUTOSAR, Crc};
 
 /// A head as it is in memory: three words, little-endian.
@@ -56,7 +57,8 @@ impl Head {
             sequence: word_1 as u32,
             session: (word_1 >> 32) as u32,
         };
-        match found == u64::from(computed) && usize::from(head.length) == payload.len() {
+        let is_whole = found == u64::from(computed) || !control::CRC_CHECK;
+        match is_whole && usize::from(head.length) == payload.len() {
             true => Ok(head),
             false => Err(Corrupt { found, computed }),
         }

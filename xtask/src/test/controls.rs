@@ -60,6 +60,20 @@ const CONTROLS: &[Control] = &[
     ("look_again", &[(MAILBOX, "doorbells::one_doorbell_is_due_per_wish_to_the_id_and_vector_the_peer_published")]),
     ("latch", &[(MAILBOX, "violations::violations_latch_count_once_leave_other_channels_alone_and_end_with_resync")]),
     (
+        "request_generation",
+        &[(
+            MAILBOX,
+            "request::hostile::a_response_to_a_request_that_was_cancelled_or_is_long_over_is_dropped_and_counted",
+        )],
+    ),
+    (
+        "crc_check",
+        &[(
+            "--test=protection",
+            "corruption::every_single_flipped_bit_of_head_and_payload_is_a_bad_crc_and_the_message_is_handed_out_as_it_is",
+        )],
+    ),
+    (
         "started_look",
         &[(
             MAILBOX,
@@ -94,7 +108,7 @@ fn run(without: Option<&str>, tests: &[(&str, &str)]) -> Result<(Count, String)>
     targets.sort_unstable();
     targets.dedup();
     let tool = cargo::active("test")
-        .args(["--package", "ivshmem", "--no-fail-fast"])
+        .args(["--package", "ivshmem", "--features", "protection", "--no-fail-fast"])
         .args(targets)
         .args(["--", "--exact"])
         .args(tests.iter().map(|(_, test)| *test))
