@@ -46,3 +46,37 @@ impl Notice {
     /// Deliberately does not ring: the peer polls, and finds the message at its next poll.
     pub const fn ignore(self) {}
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use core::cell::Cell;
+
+    struct Bell(Cell<u32>);
+
+    impl Doorbell for Bell {
+        type Error = (u16, u16);
+
+        fn ring(&self, peer: u16, vector: u16) -> Result<(), (u16, u16)> {
+            self.0.set(self.0.get() + 1);
+            Err((peer, vector))
+        }
+    }
+
+    #[test]
+    fn rings_once_if_due_and_tells_what_the_doorbell_tells() {
+        let bell = Bell(Cell::new(0));
+        assert_eq!(Notice::due(7, 3).ring(&bell), Err((7, 3)));
+        assert_eq!(Notice::NONE.ring(&bell), Ok(false));
+        assert_eq!(bell.0.get(), 1);
+    }
+
+    #[test]
+    fn of_two_notices_the_one_that_is_due_is_kept_and_the_earlier_of_two_due_ones() {
+        let (first, second) = (Notice::due(1, 1), Notice::due(2, 2));
+        assert_eq!(first.or(second), first);
+        assert_eq!(Notice::NONE.or(second), second);
+        assert_eq!(first.or(Notice::NONE), first);
+        assert!(!Notice::NONE.or(Notice::NONE).is_due());
+    }
+}

@@ -4,6 +4,8 @@ use crate::fake::drive;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
+mod words;
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
 
