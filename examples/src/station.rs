@@ -18,7 +18,7 @@ use ivshmem::msix::{Interrupts, Message};
 use ivshmem::notify::Event;
 use ivshmem::pci::PortIo;
 
-/// Interrupts in a tick of a millisecond that are no storm yet.
+/// Interrupts in a tick of a millisecond that are no storm yet, unless the option says otherwise.
 const STORM: u32 = 64;
 /// Where the second mailbox begins: bytes from the start of the memory.
 const SECOND_WINDOW: usize = 0x1_0000;
@@ -86,14 +86,15 @@ impl fmt::Display for MemoryTaken {
 }
 
 impl Station {
-    /// Reads the options `mode=polled|interrupt`, `device=<selector>`, `end=first|second`, `windows=1|2` and `stale_ms=<n>`, opens the device and says `ready`.
+    /// Reads the options `mode=polled|interrupt`, `device=<selector>`, `end=first|second`, `windows=1|2`, `stale_ms=<n>` and `storm=<n>`, opens
+    /// the device and says `ready`.
     ///
     /// Configuration space is reached through the ports, which the PCs that boot these images have, and which take a
     /// tenth of the code of finding and using ECAM; `probe` shows that. Without a mode it is `interrupt` on a doorbell
     /// device and `polled` on a plain one. The device's memory comes apart from the rest, for a mailbox to own. To be
     /// called once.
     pub fn open(machine: &mut Machine) -> Result<(Self, SharedMemory), Failed> {
-        Self::open_with::<1>(machine, &["mode", "device", "end", "windows", "stale_ms"])
+        Self::open_with::<1>(machine, &["mode", "device", "end", "windows", "stale_ms", "storm"])
     }
 
     /// As [`open`](Self::open), with so many of the device's vectors, 1 to 4, while any other stays masked; and with these options, of which
@@ -104,7 +105,7 @@ impl Station {
     ) -> Result<(Self, SharedMemory), Failed> {
         const { assert!(VECTORS >= 1 && VECTORS <= MOST_VECTORS) };
         say!("{}: begin {}", machine.name, machine.command_line);
-        let (mode, selector, end, windows, stale_ms) =
+        let Asked { mode, selector, end, windows, stale_ms, storm } =
             options(machine.command_line, known).map_err(|error| machine.failed(&error))?;
         let clock = Clock::calibrate().map_err(|error| machine.failed(&error))?;
         // SAFETY: ring 0, and nothing else in the image uses the ports; whether they are there is asked next.
@@ -136,7 +137,7 @@ impl Station {
         let mut guards = Vec::new();
         if let Some(interrupts) = &interrupts {
             for (vector, idt) in (FIRST_DOORBELL..).enumerate().take(VECTORS) {
-                let guard = StormGuard::new(interrupts, vector as u16, event(idt), STORM);
+                let guard = StormGuard::new(interrupts, vector as u16, event(idt), storm);
                 // There is room for all.
                 let _ = guards.push(guard.map_err(|error| machine.failed(&error))?);
             }
@@ -245,17 +246,32 @@ impl Station {
     }
 }
 
-fn options<'a>(
-    command_line: &'a str,
-    known: &'static [&'static str],
-) -> Result<(Option<Mode>, Selector, End, u32, u64), OptionError<'a>> {
+/// What the command line asks for.
+struct Asked {
+    mode: Option<Mode>,
+    selector: Selector,
+    end: End,
+    windows: u32,
+    stale_ms: u64,
+    storm: u32,
+}
+
+fn options<'a>(command_line: &'a str, known: &'static [&'static str]) -> Result<Asked, OptionError<'a>> {
     let options = Options::parse(command_line, known)?;
     let mode = options.get("mode", Mode::EXPECTED)?;
     let selector = options.get("device", "an address, a number from 0, size:BYTES or subsystem:ID")?;
     let end = options.get("end", Side::EXPECTED)?.map_or(End::First, |Side(end)| end);
     let windows = options.get("windows", "1 or 2")?;
     let stale_ms = options.get("stale_ms", "milliseconds, 0 for never")?;
-    Ok((mode, selector.unwrap_or_default(), end, windows.unwrap_or(1), stale_ms.unwrap_or(STALE_MS)))
+    let storm = options.get("storm", "interrupts a tick")?;
+    Ok(Asked {
+        mode,
+        selector: selector.unwrap_or_default(),
+        end,
+        windows: windows.unwrap_or(1),
+        stale_ms: stale_ms.unwrap_or(STALE_MS),
+        storm: storm.unwrap_or(STORM),
+    })
 }
 
 /// A device's id, or `-` if it is plain and has none.

@@ -147,6 +147,8 @@ pub enum Step {
     Waiting,
     /// It did something.
     Acted,
+    /// The same, in a life that goes slowly: let the other end look at it.
+    Paced,
     /// It did nothing, on purpose: let time pass.
     Frozen,
 }
@@ -183,6 +185,7 @@ impl<'a> Chaos<'a> {
             rng: Rng::with_seed(self.seed),
             counts: Counts::default(),
             beside: &mut beside,
+            slow: false,
         };
         let attach = Attach { id: self.id, ..Attach::polled() };
         let mut record = Vec::new();
@@ -191,6 +194,8 @@ impl<'a> Chaos<'a> {
             if self.mode == Mode::Restart {
                 restart::condemn(&mut world);
             }
+            // At full speed a slow end sees little of what is done to it. A storm is none if it is slow.
+            world.slow = world.rng.bool() && self.mode != Mode::Storm;
             let seed = world.rng.u64(..);
             let (link, channels) = mailbox.attach(Attach { seed, ..attach });
             let mut life = Life::new(self, link, channels, world.counts.lives);
@@ -220,6 +225,8 @@ struct World<'w, M, D: ?Sized> {
     rng: Rng,
     counts: Counts,
     beside: &'w mut dyn FnMut(Step, &Counts) -> ControlFlow<()>,
+    /// Whether this life goes slowly.
+    slow: bool,
 }
 
 impl<M: Memory, D: Doorbell + ?Sized> World<'_, M, D> {
@@ -227,6 +234,7 @@ impl<M: Memory, D: Doorbell + ?Sized> World<'_, M, D> {
     fn step(&mut self, step: Step) -> ControlFlow<()> {
         self.counts.steps += 1;
         self.counts.frozen += u64::from(step == Step::Frozen);
+        let step = if step == Step::Acted && self.slow { Step::Paced } else { step };
         let counts = self.counts();
         (self.beside)(step, &counts)
     }

@@ -1,5 +1,6 @@
 //! `cargo xtask test`: everything there is to check, in one summary.
 
+mod chaos;
 mod code;
 mod controls;
 mod coverage;
@@ -47,6 +48,7 @@ impl Test {
         exchanges::add(&mut suite);
         restarts::add(&mut suite);
         kills::add(&mut suite);
+        chaos::add(&mut suite);
         liveness::add(&mut suite);
         echo::add(&mut suite);
         tasks::add(&mut suite);

@@ -83,6 +83,8 @@ enum How {
 
 /// How long a frozen step lasts; a freeze has 50 to 100.
 const FROZEN: Duration = Duration::from_millis(20);
+/// How long a step of a slow life lasts.
+const PACE: Duration = Duration::from_micros(50);
 /// How long to wait between two looks for the other end.
 const WAITING: Duration = Duration::from_micros(200);
 
@@ -167,6 +169,7 @@ impl Watch {
         }
         match step {
             Step::Acted => {}
+            Step::Paced => poll_until(&mut [], now + PACE),
             Step::Waiting => poll_until(&mut [], now + WAITING),
             Step::Frozen => poll_until(&mut [], now + FROZEN),
         }

@@ -57,7 +57,12 @@ pub enum Link {
 impl Link {
     /// Starts a server that gives out ids from `first_id` on.
     pub fn doorbell(session: &Session, size: u64, vectors: u16, first_id: u16) -> Result<Self> {
-        let socket = session.dir().join("server.sock");
+        Self::doorbell_at(session, "server.sock", size, vectors, first_id)
+    }
+
+    /// The same for one server among several, each with a socket of its own.
+    pub fn doorbell_at(session: &Session, name: &str, size: u64, vectors: u16, first_id: u16) -> Result<Self> {
+        let socket = session.dir().join(name);
         let options = Options { size, vectors, first_id, ..Options::new(socket) };
         let report = |event: &Event| {
             if matches!(event, Event::Refused(_)) {
