@@ -15,6 +15,7 @@ pub use linux::Linux;
 pub use target::{Toolchain, Way};
 
 use crate::progress::note;
+use crate::tool::Tool;
 use crate::workspace;
 use anyhow::{Context, Result};
 use std::fs::File;
@@ -62,6 +63,16 @@ pub fn coverage() -> Result<Coverage> {
 pub fn mutants() -> Result<PathBuf> {
     let _alone = lock()?;
     cargo_tool::find("cargo-mutants")
+}
+
+/// What runs the end that is written in another language.
+pub fn python() -> Result<&'static str> {
+    let _alone = lock()?;
+    let program = "python3";
+    if Tool::new(program).arg("--version").output().is_err() {
+        apt::install(&[program])?;
+    }
+    Ok(program)
 }
 
 /// What the Linux VM is made of.

@@ -11,6 +11,7 @@ mod kills;
 mod liveness;
 mod no_panic;
 mod probe;
+mod python;
 mod restarts;
 mod rig;
 mod suite;
@@ -53,6 +54,7 @@ impl Test {
         echo::add(&mut suite);
         tasks::add(&mut suite);
         three_ends::add(&mut suite);
+        python::add(&mut suite);
         supervision::add(&mut suite);
         suite.select(self.filter.as_deref())?;
         if self.list {

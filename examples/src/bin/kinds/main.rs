@@ -164,11 +164,15 @@ impl<'a> Kinds<'a> {
     fn message(&mut self, now: u64) -> bool {
         let mut buffer = [0; MAX_LEN];
         // Nothing is taken that could not be answered.
-        if !matches!(self.answers.room(), Ok(1..)) {
-            if matches!(self.answers.room(), Err(SendError::Violated(_))) {
+        match self.answers.room() {
+            Ok(1..) => {}
+            Err(SendError::Violated(_)) => {
                 self.answers.resync();
+                return true;
             }
-            return false;
+            // A new session, or the peer's resync, is said once.
+            Err(SendError::PeerRestarted { .. } | SendError::PeerResynced { .. }) => return true,
+            _ => return false,
         }
         match self.messages.try_recv(&mut buffer) {
             Ok(Some(message)) => {
@@ -282,7 +286,12 @@ impl<'a> Kinds<'a> {
                     protection::Status::BadCrc { .. } => "bad crc",
                     _ => "stale",
                 };
-                let sent = self.protected_out.try_send(joined(name, checked.bytes).as_slice());
+                let answer = joined(name, checked.bytes);
+                let mut sent = self.protected_out.try_send(&answer);
+                if matches!(sent, Err(SendError::PeerRestarted { .. } | SendError::PeerResynced { .. })) {
+                    // Said once.
+                    sent = self.protected_out.try_send(&answer);
+                }
                 self.ring_sent(sent);
                 true
             }
