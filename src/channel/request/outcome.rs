@@ -17,7 +17,7 @@ pub enum Failure {
     Expired,
     /// Its budget passed here. It may be done all the same, or may yet be.
     TimedOut,
-    /// [`Requester::cancel`] ended it. It may be done all the same.
+    /// [`Requester::cancel`](super::Requester::cancel) ended it. It may be done all the same.
     Cancelled,
     /// The session ended. It may have been done.
     PeerRestarted,

@@ -114,7 +114,7 @@ impl<M: Memory, const N: usize> Requester<'_, M, N> {
     ///
     /// The responder is not told if the channel is full: that is counted, and no error. But for
     /// [`RequestError::NotOpen`], the request has ended whatever the answer.
-    /// At most 2 loads and 3 stores; a new session as for [`start`](Self::start).
+    /// At most 2 loads, 1 store and 2 words; a new session as for [`start`](Self::start).
     pub fn cancel(&mut self, id: RequestId) -> Result<Notice, RequestError> {
         self.follow()?;
         if !self.table.end(id, Failure::Cancelled) {
