@@ -1,6 +1,7 @@
 //! Protected samples: the latest value, and what is to be thought of it.
 
 use super::*;
+use ivshmem::channel::wire::{self, link};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -140,13 +141,30 @@ fn after_a_session_that_ended_though_the_writer_stayed_its_value_is_of_unknown_a
     assert_eq!(samples.read(1), (1, Status::Ok, true));
     // For one poll the writer seems to be gone. This end takes a new epoch; the writer and its value stay.
     let section = Snapshot::new(&samples.spy, &CHANNELS).link(End::Second).offset;
-    samples.spy.store(section + ivshmem::channel::wire::link::MAGIC, 0);
+    samples.spy.store(section + link::MAGIC, 0);
     assert!(!samples.links.0.poll(2).is_up());
-    samples.spy.store(section + ivshmem::channel::wire::link::MAGIC, ivshmem::channel::wire::MAGIC);
+    samples.spy.store(section + link::MAGIC, wire::MAGIC);
     connect(&mut samples.links.0, &mut samples.links.1);
     assert_eq!(samples.read(3), (1, Status::Stale { age: u64::MAX }, true));
     samples.write(2);
     assert_eq!(samples.read(4), (2, Status::Ok, true));
+}
+
+#[test]
+fn a_writer_counts_from_0_in_each_of_its_epochs() {
+    let mut samples = samples();
+    (1..4).for_each(|value| samples.write(value));
+    // For one poll the reader seems to be gone: the writer's end takes a new epoch, in which nothing is written yet.
+    let magic = Snapshot::new(&samples.spy, &CHANNELS).link(End::First).offset + link::MAGIC;
+    samples.spy.store(magic, 0);
+    assert!(!samples.links.1.poll(0).is_up());
+    samples.spy.store(magic, wire::MAGIC);
+    connect(&mut samples.links.0, &mut samples.links.1);
+    assert_eq!(samples.reader.read(&mut [0; 32], 0), Err(ReadError::Empty));
+    samples.write(4);
+    assert_eq!(samples.read(0), (4, Status::Ok, true));
+    // Sequence 0 under the key of epoch 2, in the head's word 1.
+    assert_eq!(samples.spy.load(samples.slot(CHANNEL, 1) + 16), 2 << 32);
 }
 
 #[test]
