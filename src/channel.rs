@@ -6,8 +6,7 @@
 //! - [`Link::poll`], every cycle: is the peer there, is it the same as before, do we agree? No doorbell is needed for it.
 //! - [`Sender::try_send`] never touches the device. It answers with a [`Notice`]: ring it, or ignore it if the peer polls.
 //! - [`Receiver::try_recv`] for a loop that polls; [`Receiver::recv`] spins, arms, sleeps on a [`Wait`](crate::notify::Wait) for a bounded time.
-//! - For tasks, [`Receiver::recv_async`], [`Sender::send_async`] and [`Reader::changed`], woken by an [`Event`](crate::notify::Event), and under
-//!   them `poll_recv`, `poll_send`, `poll_changed`; for loops without interrupts `recv_within`, `send_within`, `changed_within`, with a `DelayNs`.
+//! - For tasks and for loops without interrupts, the forms under [Waiting](#waiting).
 //! - [`schedule::poll_all`] serves many channels in one call of bounded length, by priority.
 //!
 //! A peer that restarts is reported once by each half ([`SendError::PeerRestarted`], [`RecvError::PeerRestarted`]), and nothing of its
@@ -19,6 +18,32 @@
 //!
 //! A deadlock one can write: waiting in [`Receiver::recv`] for an answer to a message whose [`Notice`] was ignored although the peer
 //! sleeps. It ends with the peer's poll period.
+//!
+//! # Waiting
+//! | form | for | waits by |
+//! |---|---|---|
+//! | `try_x` | a loop that polls | not at all |
+//! | [`Receiver::recv`] | a loop that sleeps | spinning, then a [`Wait`](crate::notify::Wait) of bounded length |
+//! | `x_within` | a loop without interrupts | an `embedded_hal::delay::DelayNs` between looks, up to a limit |
+//! | `poll_x` | a future of one's own | an [`Event`](crate::notify::Event) that wakes its waker |
+//! | `x_async`, or `x` where no other form is called so | a task | `poll_x` until it is ready |
+//!
+//! With x: [`recv`](Receiver::recv_async), [`send`](Sender::send_async), [`changed`](Reader::changed), and of requests
+//! [`completed`](request::Requester::completed) and [`next`](request::Responder::next_async).
+//!
+//! No wake-up is lost: `poll_x` looks, registers its waker, arms, and looks again. A doorbell before the registration was for what the second
+//! look finds; one after it wakes. The same holds for an interrupt on the core that registers: neither waits for the other.
+//!
+//! No doorbell tells that a link came up or down, that a peer restarted, that there is room in a full channel, or that a request's budget
+//! has passed. And a doorbell may be lost. So wake the event now and then (on x86_64 `interrupt::Vector::wake`, from a timer's tick), at least
+//! once a poll period; a task that is woken in vain looks once. A task that polls the link wakes the others when its state changes.
+//!
+//! A link that is not up is waited for like a message. Every other error is handed on as `try_x` gives it, at once: a task that
+//! ignores `Closed` or `Violated` and calls again never lets others run. Nor does one whose channel the peer keeps full, as nothing
+//! has to be waited for: a task that shares its executor yields after some number of messages.
+//!
+//! A future may be dropped at any await: a message is received, or sent, by the very poll that is ready with it, and by no other. What a
+//! dropped one leaves behind is at most a wish for one doorbell and a waker, which the next one replaces.
 //!
 //! The words are written down in `docs/wire-format.md`, for peers in other languages.
 

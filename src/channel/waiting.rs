@@ -1,35 +1,31 @@
-//! Waiting for a channel: thin layers over `try_*`, which is the only state machine.
-//!
-//! | form | for | waits by |
-//! |---|---|---|
-//! | `try_x` | a loop that polls | not at all |
-//! | [`Receiver::recv`](super::Receiver::recv) | a loop that sleeps | spinning, then a [`Wait`](crate::notify::Wait) of bounded length |
-//! | `x_within` | a loop without interrupts | a [`DelayNs`] between looks, up to a limit |
-//! | `poll_x` | a future of one's own | an [`Event`](crate::notify::Event) that wakes its waker |
-//! | `x_async`, for sampling `changed` | a task | `poll_x` until it is ready |
-//!
-//! # No wake-up is lost
-//! `poll_x` looks, registers its waker, arms, and looks again. A doorbell before the registration was for what the second look
-//! finds; one after it wakes. The same holds for an interrupt on the core that registers: neither waits for the other.
-//!
-//! # What no doorbell announces
-//! A link that comes up or down, a peer that restarts, and room in a full channel. And a doorbell may be lost. Wake the event now and
-//! then (on x86_64 `interrupt::Vector::wake`, from a timer's tick), at least once a poll period: the task then looks once, and looks in vain
-//! for the price of a `try_x`. A task that polls the link wakes the others when its state changes.
-//!
-//! A link that is not up is waited for like a message. Every error is handed on as `try_x` gives it, at once: a task
-//! that ignores `Closed` or `Violated` and calls again never lets others run. Nor does one whose channel the peer keeps full, as
-//! nothing has to be waited for: a task that shares its executor yields after some number of messages.
-//!
-//! # Cancellation
-//! A future may be dropped at any await: a message is received, or sent, by the very poll that is ready with it, and by no other. What a
-//! dropped one leaves behind is at most a wish for one doorbell and a waker, which the next one replaces.
+//! Waiting for a channel: thin layers over `try_*`, which is the only state machine. What users must know stands in [`channel`](super).
 
 mod reader;
 mod receiver;
+mod requester;
+mod responder;
 mod sender;
 
+use crate::notify::Event;
+use core::task::{Context, Poll};
 use embedded_hal::delay::DelayNs;
+
+/// Looks; then registers, arms and, if that found news, looks again.
+fn poll_on<T, S, E: Event + ?Sized>(
+    half: &mut S,
+    cx: &mut Context<'_>,
+    event: &E,
+    mut look: impl FnMut(&mut S) -> Poll<T>,
+    arm: impl FnOnce(&mut S) -> bool,
+) -> Poll<T> {
+    if let Poll::Ready(seen) = look(half) {
+        return Poll::Ready(seen);
+    }
+    // Before the wish: the doorbell that it asks for then finds the waker.
+    event.register(cx.waker());
+    // After the registration: whatever rang before it is found by this look.
+    if arm(half) { look(half) } else { Poll::Pending }
+}
 
 /// Looks until `look` is done, with `step_ns` between two looks and at most `limit_ns` in all; then gives what the last look gave.
 fn within<T>(

@@ -3,6 +3,7 @@
 #[cfg(target_arch = "x86_64")]
 mod cores;
 mod interleavings;
+mod requests;
 
 use super::{connect, pair};
 use embedded_hal::delay::DelayNs;

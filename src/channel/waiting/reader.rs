@@ -14,13 +14,8 @@ impl<M: Memory> Reader<'_, M> {
     /// At most 3 loads and 1 store. One task waits on an event. A [`Subscriber`](super::super::Subscriber)'s reader is never rung: its
     /// `event` is one that is woken periodically.
     pub fn poll_changed<E: Event + ?Sized>(&mut self, cx: &mut Context<'_>, event: &E) -> Poll<()> {
-        if self.has_news() {
-            return Poll::Ready(());
-        }
-        // Before the wish: the doorbell that it asks for then finds the waker.
-        event.register(cx.waker());
-        // After the registration: whatever rang before it is found by this look.
-        if self.arm() && self.has_news() { Poll::Ready(()) } else { Poll::Pending }
+        let look = |this: &mut Self| if this.has_news() { Poll::Ready(()) } else { Poll::Pending };
+        super::poll_on(self, cx, event, look, Self::arm)
     }
 
     /// Waits for a value that [`read`](Self::read) has not given yet, or for an error that it will give:

@@ -11,15 +11,15 @@ use std::task::{Context, Poll, Waker};
 
 /// Runs something at the n-th step that is counted here; the first step is 0.
 #[derive(Default)]
-struct Script<'s> {
-    step: Cell<u32>,
+pub struct Script<'s> {
+    pub step: Cell<u32>,
     actions: RefCell<Vec<(u32, Action<'s>)>>,
 }
 
 type Action<'s> = Box<dyn FnOnce() + 's>;
 
 impl<'s> Script<'s> {
-    fn at(&self, step: u32, action: impl FnOnce() + 's) {
+    pub fn at(&self, step: u32, action: impl FnOnce() + 's) {
         self.actions.borrow_mut().push((step, Box::new(action)));
     }
 
@@ -34,16 +34,16 @@ impl<'s> Script<'s> {
     }
 
     /// Runs what was not due so far.
-    fn rest(&self) {
+    pub fn rest(&self) {
         let rest: Vec<_> = self.actions.borrow_mut().drain(..).collect();
         rest.into_iter().for_each(|(_, action)| action());
     }
 }
 
 /// The receiver's event and memory: each use is a step, before which the peer may act.
-struct Stepped<'r, 's, T> {
-    script: &'r Script<'s>,
-    inner: T,
+pub struct Stepped<'r, 's, T> {
+    pub script: &'r Script<'s>,
+    pub inner: T,
 }
 
 impl<M: Memory> Memory for Stepped<'_, '_, M> {

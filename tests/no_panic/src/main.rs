@@ -179,6 +179,10 @@ fn waiting<M: Memory + 'static>() {
         Receiver::<M>::recv_within as fn(_, &mut Delay, _, _, _) -> _,
         Reader::<M>::poll_changed::<Bell>,
         Reader::<M>::changed_within as fn(_, &mut Delay, _, _) -> _,
+        Requester::<M, 4>::poll_completed::<Bell>,
+        Requester::<M, 4>::completed_within as fn(_, &mut Delay, _, _, fn() -> u64, _) -> _,
+        Responder::<M, 4>::poll_next::<Bell>,
+        Responder::<M, 4>::next_within as fn(_, &mut Delay, _, _, fn() -> u64, _) -> _,
     ];
 }
 
