@@ -1,7 +1,6 @@
 //! The mailbox's contract, two ends over one mapping: each test is named after a clause of `docs/wire-format.md`.
 
 mod doorbells;
-mod errors;
 mod hardware;
 mod link;
 mod queuing;

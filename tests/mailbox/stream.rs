@@ -372,3 +372,11 @@ fn every_error_is_of_a_kind() {
         assert_eq!(error.kind(), kind, "{error}");
     }
 }
+
+#[test]
+fn an_error_says_what_the_channel_says() {
+    assert_eq!(StreamError::TimedOut.to_string(), "waited in vain");
+    assert_eq!(StreamError::Empty.to_string(), "a message of no bytes in a stream");
+    assert_eq!(StreamError::from(SendError::Full).to_string(), SendError::Full.to_string());
+    assert_eq!(StreamError::from(RecvError::NotUp).to_string(), RecvError::NotUp.to_string());
+}

@@ -139,3 +139,11 @@ fn values_are_waited_for_like_messages() {
     let wrong = TypedError::Size(WrongSize { found: 5, need: 13 });
     assert_eq!(pin!(receiver.recv_async(&Never)).poll(&mut cx), Poll::Ready(Err(wrong)));
 }
+
+#[test]
+fn an_error_says_both_sizes_or_what_the_channel_says() {
+    let size = WrongSize { found: 7, need: 8 };
+    assert_eq!(size.to_string(), "7 bytes for a value of 8");
+    assert_eq!(TypedError::<RecvError>::Size(size).to_string(), size.to_string());
+    assert_eq!(TypedError::from(RecvError::NotUp).to_string(), RecvError::NotUp.to_string());
+}
