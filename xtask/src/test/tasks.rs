@@ -4,17 +4,19 @@ mod peer;
 
 use super::suite::Suite;
 use crate::vm::{Accelerator, Fields, Image, Link, RealTime, Session};
-use anyhow::{Context, Result, anyhow, bail, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use ivshmem::memory::Memory;
 use ivshmem_peer::{Backend, DeviceName, Purpose, Sysfs};
 use peer::{PAIRS, Peer};
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Commands on each pair.
 const COMMANDS: u64 = 250;
-/// How long one task sleeps, in milliseconds of the image's clock.
-const SLEEP_MS: u64 = 30;
+/// Whose tasks sleep, and how long, in milliseconds of the image's clock.
+const SLEEPERS: [usize; 2] = [0, 3];
+const SLEEP_MS: u64 = 200;
 /// Rounds of commands on the other pairs while one is flooded, in each of two manners.
 const ROUNDS: u64 = 100;
 
@@ -78,20 +80,16 @@ fn awaited(session: &mut Session, accelerator: Accelerator, doorbell: bool) -> R
         }
     }
 
-    // One task sleeps, the others go on.
-    peer.send(3, format!("sleep {SLEEP_MS}").as_bytes())?;
-    let mut meanwhile = 0;
-    let slept = loop {
-        if let Some(response) = peer.try_receive(3)? {
-            break String::from_utf8(response)?;
-        }
-        peer.exchange(0, b"awake")?;
-        meanwhile += 1;
-    };
-    let mut words = slept.strip_prefix("slept ").context("no sleep")?.split(' ').map(str::parse::<u64>);
-    let (Some(Ok(from)), Some(Ok(to))) = (words.next(), words.next()) else { bail!("{slept}") };
-    ensure!(to - from >= SLEEP_MS * 1000, "{slept}");
-    ensure!(meanwhile > 0, "nothing happened while one task slept");
+    // Two tasks are asked at the same moment to sleep, and do so at the same time.
+    image.process().freeze()?;
+    for pair in SLEEPERS {
+        peer.send(pair, format!("sleep {SLEEP_MS}").as_bytes())?;
+    }
+    image.process().thaw()?;
+    let one = slept(&peer.receive(SLEEPERS[0])?)?;
+    let other = slept(&peer.receive(SLEEPERS[1])?)?;
+    ensure!(one.end - one.start >= SLEEP_MS * 1000 && other.end - other.start >= SLEEP_MS * 1000, "{one:?} {other:?}");
+    ensure!(one.start < other.end && other.start < one.end, "one after the other: {one:?} {other:?}");
 
     let mut samples = vec![peer.changed_sample()?];
     for _ in 0..3 {
@@ -116,8 +114,16 @@ fn awaited(session: &mut Session, accelerator: Accelerator, doorbell: bool) -> R
         println!("{}", counts.line());
     }
     ensure!((sample_rings > 0) == doorbell, "{sample_rings} doorbells for samples");
-    println!("{}\n{}; {meanwhile} commands while one task slept", up.line(), end.line());
+    println!("{}\n{}\nasleep at {one:?} and {other:?} us", up.line(), end.line());
     Ok(())
+}
+
+/// From when to when a task slept, in microseconds of the image's clock.
+fn slept(response: &[u8]) -> Result<Range<u64>> {
+    let text = str::from_utf8(response)?;
+    let times = text.strip_prefix("slept ").and_then(|times| times.split_once(' '));
+    let (from, to) = times.with_context(|| format!("no sleep: {text}"))?;
+    Ok(from.parse()?..to.parse()?)
 }
 
 fn isolated(session: &mut Session, accelerator: Accelerator) -> Result<()> {
