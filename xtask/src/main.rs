@@ -10,6 +10,7 @@ mod progress;
 mod qemu;
 mod server;
 mod setup;
+mod soak;
 mod test;
 mod tool;
 mod vm;
@@ -31,6 +32,7 @@ enum Command {
     Build(build::Build),
     Qemu(qemu::Qemu),
     Test(test::Test),
+    Soak(soak::Soak),
     Mutants(mutants::Mutants),
     Server(server::Server),
     Peer(peer::Peer),
@@ -46,6 +48,7 @@ fn main() -> ExitCode {
         Command::Build(build) => build.run(),
         Command::Qemu(qemu) => qemu.run(),
         Command::Test(test) => test.run(),
+        Command::Soak(soak) => soak.run(),
         Command::Mutants(mutants) => mutants.run(),
         Command::Server(server) => server.run(),
         Command::Peer(peer) => peer.run(),

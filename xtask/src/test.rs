@@ -1,19 +1,19 @@
 //! `cargo xtask test`: everything there is to check, in one summary.
 
-mod chaos;
+pub mod chaos;
 mod code;
 mod controls;
 mod coverage;
 mod echo;
 mod exchanges;
 mod images;
-mod kills;
-mod liveness;
+pub mod kills;
+pub mod liveness;
 mod no_panic;
 mod probe;
 mod python;
 mod restarts;
-mod rig;
+pub mod rig;
 mod suite;
 mod supervision;
 mod tasks;

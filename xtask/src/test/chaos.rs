@@ -5,12 +5,15 @@
 //! count instructions (`-icount`), so that a cycle is missed by work and not by a busy host; and an honest peer in the hostile
 //! one's place is served at once, after no more than the images' own `resync`.
 
-mod partition;
+pub mod partition;
 
 use super::suite::Suite;
 use crate::vm::{Accelerator, Session};
 use anyhow::{Context, Result, ensure};
 use partition::{Ended, Partition};
+
+/// What a hostile peer can do and leave the mailbox for others to use.
+pub const MODES: [&str; 7] = ["scribble", "stamp", "length", "storm", "freeze", "replay", "restart"];
 
 /// One thing that the hostile peer does.
 #[derive(Debug, Clone, Copy)]
@@ -21,7 +24,7 @@ pub struct Phase {
 }
 
 impl Phase {
-    const fn new(mode: &'static str, seconds: u32) -> Self {
+    pub const fn new(mode: &'static str, seconds: u32) -> Self {
         Self { mode, everywhere: false, seconds }
     }
 
@@ -85,7 +88,7 @@ fn both(session: &mut Session, accelerator: Accelerator, phases: &[Phase]) -> Re
 
 /// What an image must have noticed of each mode, and nothing else.
 fn judge(mode: &str, ended: &Ended) -> Result<()> {
-    let Ended { first, second, stale } = ended;
+    let Ended { first, second, stale, .. } = ended;
     for key in ["violations", "resyncs", "restarts"] {
         ensure!(second.number(key)? == 0, "the honest peer's mailbox has {key}: {}", second.line());
     }

@@ -1,5 +1,6 @@
 //! Either end stopped and continued: it is stale, and then up again in the same session, and nothing is lost.
 
+use super::kills::Account;
 use super::suite::Suite;
 use crate::load::Word;
 use crate::vm::{Accelerator, Image, Link, Load, Loading, RealTime, Session};
@@ -16,23 +17,23 @@ pub fn add(suite: &mut Suite) {
         "liveness: the image's VM is stopped and continued, the peer sees it stale and up, no loss, no restart",
         |rig| {
             let accelerator = rig.images()?;
-            rig.session(|session| stopped(session, accelerator, vm_stopped))
+            rig.session(|session| stopped(session, accelerator, vm_stopped).map(drop))
         },
     );
     suite.case(
         "liveness: the peer is stopped and continued, the image sees it stale and up, no loss, no restart",
         |rig| {
             let accelerator = rig.images()?;
-            rig.session(|session| stopped(session, accelerator, peer_stopped))
+            rig.session(|session| stopped(session, accelerator, peer_stopped).map(drop))
         },
     );
 }
 
-fn stopped(
+pub fn stopped(
     session: &mut Session,
     accelerator: Accelerator,
     stop: impl Fn(&mut RealTime, &Load, u64) -> Result<()>,
-) -> Result<()> {
+) -> Result<Account> {
     let link = Link::doorbell(session, 1 << 20, 2, 0)?;
     // Both see the other stand still: whoever stands still himself finds the other's heartbeat moved on.
     let image = Image { monitor: true, ..Image::new("echo", accelerator).options("mode=interrupt stale_ms=500") };
@@ -56,10 +57,12 @@ fn stopped(
     ensure!(end.number("restarts")? == 0 && end.number("lost")? == 0, "{}", end.line());
     ensure!(end.number("violations")? == 0, "{}", end.line());
     println!("{}\n{}", told.line(), end.line());
-    Ok(())
+    let (sent, received) = (told.number("sent")?, told.number("answered")?);
+    Ok(Account { rounds: STOPS, sent, received, ..Account::default() })
 }
 
-fn vm_stopped(image: &mut RealTime, load: &Load, number: u64) -> Result<()> {
+/// By QEMU's own `stop` and `cont`.
+pub fn vm_stopped(image: &mut RealTime, load: &Load, number: u64) -> Result<()> {
     image.monitor()?.ask("stop", json!({}))?;
     load.wait("stale", |counts| counts.get(Word::IsStale) == 1)?;
     ensure!(load.count(Word::Stale) >= number, "stale only {} times", load.count(Word::Stale));
@@ -67,7 +70,8 @@ fn vm_stopped(image: &mut RealTime, load: &Load, number: u64) -> Result<()> {
     load.wait("up again", |counts| counts.get(Word::IsStale) == 0)
 }
 
-fn peer_stopped(image: &mut RealTime, load: &Load, _number: u64) -> Result<()> {
+/// By the signals for it.
+pub fn peer_stopped(image: &mut RealTime, load: &Load, _number: u64) -> Result<()> {
     load.process().freeze()?;
     image.event("stale ")?;
     load.process().thaw()?;

@@ -1,5 +1,6 @@
 //! A real-time image with two mailboxes, an honest peer under load on the second, and whoever comes on the first.
 
+use super::super::kills::Account;
 use super::Phase;
 use crate::tool::Tool;
 use crate::vm::{Accelerator, Fields, Image, Launch, Link, Load, Loading, Process, RealTime, Session};
@@ -30,6 +31,8 @@ pub struct Ended {
     pub second: Fields,
     /// How often it found its peers stale.
     pub stale: usize,
+    /// What the honest peer was delivered.
+    pub account: Account,
 }
 
 impl Partition {
@@ -72,12 +75,12 @@ impl Partition {
     }
 
     /// An honest peer at the first mailbox is served, without the image being told anything.
-    pub fn serves_again(&mut self, session: &mut Session) -> Result<()> {
+    pub fn serves_again(&mut self, session: &mut Session) -> Result<Account> {
         self.round += 1;
         let loading = Loading { round: self.round, messages: Some(AFTER), ..Loading::default() };
         let told = loading.start(session, &self.link)?.join()?;
         ensure!(told.number("answered")? == AFTER && told.number("restarts")? == 0, "{}", told.line());
-        Ok(())
+        Ok(Account { rounds: 1, sent: AFTER, received: AFTER, ..Account::default() })
     }
 
     /// The honest peer has got everything, and the image ends as it should.
@@ -99,7 +102,9 @@ impl Partition {
             ensure!(first.number("missed")? == 0, "cycles were missed: {}", first.line());
             ensure!((1..=256).contains(&first.number("busiest")?), "{}", first.line());
         }
-        Ok(Ended { first, second, stale: log.all(&format!("{}: stale ", self.name)).len() })
+        let (sent, received) = (told.number("sent")?, told.number("answered")?);
+        let account = Account { rounds: 1, sent, received, ..Account::default() };
+        Ok(Ended { account, first, second, stale: log.all(&format!("{}: stale ", self.name)).len() })
     }
 }
 

@@ -59,7 +59,6 @@ pub fn killed(session: &mut Session, accelerator: Accelerator, mode: Mode, round
     ensure!(published.is_empty(), "sessions that the load never accounted for: {published:?}");
     ensure!(account.rounds + early >= rounds && account.sent == account.received + account.lost, "{account:?}");
     ensure!(end.number("lost")? == account.lost, "{} / {account:?}", end.line());
-    ensure!(account.received > 100 * rounds && account.lost > 0, "hardly any load: {account:?}");
     Ok(account)
 }
 
