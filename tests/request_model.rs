@@ -8,7 +8,7 @@ use ivshmem::memory::{Memory, SharedMemory};
 use proptest::prelude::*;
 use std::collections::{BTreeSet, HashMap};
 
-const CHANNELS: [Channel; 2] = [Channel::request(End::Second, 4, 48), Channel::response(End::First, 8, 48)];
+const CHANNELS: [Channel; 2] = [Channel::request(End::Second, 4, 48), Channel::response(End::First, 4, 48)];
 /// Requests that the requester has open at most, and those that a responder or server has.
 const ASKED: usize = 5;
 const TAKEN: usize = 3;

@@ -163,6 +163,41 @@ fn a_resync_by_either_end_ends_what_is_open_once_and_loses_nothing_afterwards() 
 }
 
 #[test]
+fn a_restart_of_one_channel_alone_ends_what_is_open_too() {
+    // As an end in another language may do: the responder begins only the request, or only the response channel anew.
+    for channel in [REQUESTS, RESPONSES] {
+        let (mut a, mut b, spy) = pair();
+        let mut s = session(&mut a, &mut b);
+        let ids = [s.start(1, EMPTY), s.start(2, EMPTY)];
+        s.take();
+        assert_eq!(s.poll(0), Ok(None));
+        // First's line of the channel: an acknowledgement of the next generation, or a ring that is offered under it.
+        let line = wire::CHANNEL_LINES + channel * wire::LINE;
+        let key = Snapshot::new(&spy, &CHANNELS).channel(REQUESTS).unwrap().acknowledged.key.next_generation();
+        if channel == REQUESTS {
+            spy.store(line + wire::ACKNOWLEDGED, wire::Keyed { count: 0, key }.to_word());
+        } else {
+            spy.store(line + wire::RING_AFTER, key.bits().into());
+            spy.store(line + wire::RING, key.bits().into());
+        }
+        s.asking_link.poll(0);
+        assert_eq!(s.poll(0), Err(RequestError::PeerResynced { open: 2 }));
+        let mut ends = [s.poll(0), s.poll(0)];
+        ends.sort_by_key(|end| *end != ended(ids[0], Err(Failure::Resynced)));
+        assert_eq!(ends, ids.map(|id| ended(id, Err(Failure::Resynced))));
+        assert_eq!((s.poll(0), s.requester.open()), (Ok(None), 0));
+        // Said by whichever call finds it.
+        let key = key.next_generation();
+        if channel == REQUESTS {
+            s.start(3, EMPTY);
+            spy.store(line + wire::ACKNOWLEDGED, wire::Keyed { count: 0, key }.to_word());
+            s.asking_link.poll(0);
+            assert_eq!(s.requester.start(0, 4, EMPTY, 0), Err(RequestError::PeerResynced { open: 1 }));
+        }
+    }
+}
+
+#[test]
 fn a_requester_that_resynced_starts_nothing_until_the_responder_has_followed() {
     let (mut a, mut b, _) = pair();
     let mut s = session(&mut a, &mut b);
