@@ -17,11 +17,16 @@ pub trait Failure: Display {
 
 impl<E: Display> Failure for E {
     fn name(&self) -> &'static str {
-        let path = core::any::type_name::<E>();
-        let end = path.bytes().position(|byte| byte == b'<').unwrap_or(path.len());
-        let start = path.bytes().take(end).rposition(|byte| byte == b':').map_or(0, |colon| colon + 1);
-        path.get(start..end).unwrap_or(path)
+        last_part(core::any::type_name::<E>())
     }
+}
+
+// Not inlined: there is one caller for each kind of error, and the size of an image is a promise.
+#[inline(never)]
+fn last_part(path: &'static str) -> &'static str {
+    let end = path.bytes().position(|byte| byte == b'<').unwrap_or(path.len());
+    let start = path.bytes().take(end).rposition(|byte| byte == b':').map_or(0, |colon| colon + 1);
+    path.get(start..end).unwrap_or(path)
 }
 
 impl Display for Named<'_> {

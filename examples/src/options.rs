@@ -64,7 +64,7 @@ impl<'a> Options<'a> {
     pub fn parse(line: &'a str, known: &'static [&'static str]) -> Result<Self, OptionError<'a>> {
         let mut words = line.split_ascii_whitespace();
         while let Some(word) = words.next() {
-            let (key, _) = word.split_once('=').ok_or(OptionError::NotAnOption { word })?;
+            let (key, _) = halves(word).ok_or(OptionError::NotAnOption { word })?;
             if !known.contains(&key) {
                 return Err(OptionError::UnknownOption { key, known });
             }
@@ -82,10 +82,16 @@ impl<'a> Options<'a> {
     }
 }
 
+/// What stands before the first `=`, and behind it. By hand: the standard library's search links ten times as much into an image.
+fn halves(word: &str) -> Option<(&str, &str)> {
+    let at = word.bytes().position(|byte| byte == b'=')?;
+    Some((word.get(..at)?, word.get(at + 1..)?))
+}
+
 // Not inlined: it is called for each key, and the size of an image is a promise.
 #[inline(never)]
 fn find<'a>(words: SplitAsciiWhitespace<'a>, key: &str) -> Option<&'a str> {
-    words.filter_map(|word| word.split_once('=')).find(|(found, _)| *found == key).map(|(_, value)| value)
+    words.filter_map(halves).find(|(found, _)| *found == key).map(|(_, value)| value)
 }
 
 /// How an image learns of messages.

@@ -4,7 +4,7 @@ use crate::clock::Clock;
 use crate::failure::Named;
 use crate::interrupts::FIRST_DOORBELL;
 use crate::machine::{Failed, Machine};
-use crate::options::{Mode, OptionError, Options, Side};
+use crate::options::{Mode, OptionError, Options};
 use crate::say;
 use crate::service::Service;
 use crate::timer::{self, Timer};
@@ -40,8 +40,6 @@ pub struct Station {
     pub timer: Timer,
     /// How messages are learned of.
     pub mode: Mode,
-    /// Which end of its mailbox the image is.
-    pub end: End,
     /// How the peer is rung; a plain device has no doorbell.
     pub doorbell: Option<DoorbellRegister>,
     windows: u32,
@@ -86,7 +84,7 @@ impl fmt::Display for MemoryTaken {
 }
 
 impl Station {
-    /// Reads the options `mode=polled|interrupt`, `device=<selector>`, `end=first|second`, `windows=1|2`, `stale_ms=<n>` and `storm=<n>`, opens
+    /// Reads the options `mode=polled|interrupt`, `device=<selector>`, `windows=1|2`, `stale_ms=<n>` and `storm=<n>`, opens
     /// the device and says `ready`.
     ///
     /// Configuration space is reached through the ports, which the PCs that boot these images have, and which take a
@@ -94,7 +92,7 @@ impl Station {
     /// device and `polled` on a plain one. The device's memory comes apart from the rest, for a mailbox to own. To be
     /// called once.
     pub fn open(machine: &mut Machine) -> Result<(Self, SharedMemory), Failed> {
-        Self::open_with::<1>(machine, &["mode", "device", "end", "windows", "stale_ms", "storm"])
+        Self::open_with::<1>(machine, &["mode", "device", "windows", "stale_ms", "storm"])
     }
 
     /// As [`open`](Self::open), with so many of the device's vectors, 1 to 4, while any other stays masked; and with these options, of which
@@ -105,7 +103,7 @@ impl Station {
     ) -> Result<(Self, SharedMemory), Failed> {
         const { assert!(VECTORS >= 1 && VECTORS <= MOST_VECTORS) };
         say!("{}: begin {}", machine.name, machine.command_line);
-        let Asked { mode, selector, end, windows, stale_ms, storm } =
+        let Asked { mode, selector, windows, stale_ms, storm } =
             options(machine.command_line, known).map_err(|error| machine.failed(&error))?;
         let clock = Clock::calibrate().map_err(|error| machine.failed(&error))?;
         // SAFETY: ring 0, and nothing else in the image uses the ports; whether they are there is asked next.
@@ -153,20 +151,18 @@ impl Station {
             device.size()
         );
         let tick = timer::ticks();
-        Ok((
-            Self { clock, timer, mode, end, doorbell, windows, stale_ms, guards, tick, access, device, interrupts },
-            memory,
-        ))
+        Ok((Self { clock, timer, mode, doorbell, windows, stale_ms, guards, tick, access, device, interrupts }, memory))
     }
 
-    /// The mailboxes: at the start of the memory, and if asked for a second one 64 KiB further on.
+    /// The mailboxes, First end: at the start of the memory, and if asked for a second one 64 KiB further on.
     pub fn mailboxes(&self, machine: &Machine, memory: &SharedMemory) -> Result<Mailboxes, Failed> {
         let mut mailboxes = Vec::new();
         for number in 0..(self.windows as usize).min(2) {
             let offset = number * SECOND_WINDOW;
             let length = memory.len().saturating_sub(offset);
             let window = memory.window(offset, length).map_err(|error| machine.failed(&error))?;
-            let mailbox = Mailbox::new(window, self.end, &COMMAND_RESPONSE).map_err(|error| machine.failed(&error))?;
+            let mailbox =
+                Mailbox::new(window, End::First, &COMMAND_RESPONSE).map_err(|error| machine.failed(&error))?;
             // There is room for two.
             let _ = mailboxes.push(mailbox);
         }
@@ -250,7 +246,6 @@ impl Station {
 struct Asked {
     mode: Option<Mode>,
     selector: Selector,
-    end: End,
     windows: u32,
     stale_ms: u64,
     storm: u32,
@@ -260,14 +255,12 @@ fn options<'a>(command_line: &'a str, known: &'static [&'static str]) -> Result<
     let options = Options::parse(command_line, known)?;
     let mode = options.get("mode", Mode::EXPECTED)?;
     let selector = options.get("device", "an address, a number from 0, size:BYTES or subsystem:ID")?;
-    let end = options.get("end", Side::EXPECTED)?.map_or(End::First, |Side(end)| end);
     let windows = options.get("windows", "1 or 2")?;
     let stale_ms = options.get("stale_ms", "milliseconds, 0 for never")?;
     let storm = options.get("storm", "interrupts a tick")?;
     Ok(Asked {
         mode,
         selector: selector.unwrap_or_default(),
-        end,
         windows: windows.unwrap_or(1),
         stale_ms: stale_ms.unwrap_or(STALE_MS),
         storm: storm.unwrap_or(STORM),

@@ -59,7 +59,7 @@ impl FromStr for Selector {
         if let Some(id) = text.strip_prefix("subsystem:") {
             return u16::try_from(number(id)?).map(Self::Subsystem).map_err(|_| SelectorError);
         }
-        if text.contains('.') {
+        if text.bytes().any(|byte| byte == b'.') {
             return text.parse().map(Self::Address).map_err(|_| SelectorError);
         }
         usize::try_from(number(text)?).map(Self::Nth).map_err(|_| SelectorError)

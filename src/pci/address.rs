@@ -91,23 +91,53 @@ impl defmt::Format for Address {
     }
 }
 
+/// Hexadecimal digits between two separators.
+#[derive(Clone, Copy, Default)]
+struct Field {
+    value: u16,
+    digits: u32,
+}
+
+impl Field {
+    fn push(&mut self, byte: u8) -> Result<(), AddressError> {
+        let digit = char::from(byte).to_digit(16).ok_or(AddressError::Format)?;
+        self.value = self.value << 4 | digit as u16;
+        self.digits = self.digits.saturating_add(1);
+        Ok(())
+    }
+
+    /// The number, if it has one to `most` digits, 4 or fewer.
+    fn number(self, most: u32) -> Result<u16, AddressError> {
+        match (1..=most).contains(&self.digits) {
+            true => Ok(self.value),
+            false => Err(AddressError::Format),
+        }
+    }
+}
+
 impl FromStr for Address {
     type Err = AddressError;
 
     fn from_str(text: &str) -> Result<Self, AddressError> {
-        let (front, function) = text.rsplit_once('.').ok_or(AddressError::Format)?;
-        let (front, device) = front.rsplit_once(':').ok_or(AddressError::Format)?;
-        let (segment, bus) = front.rsplit_once(':').unwrap_or(("0", front));
-        let number = |digits: &str, most: usize| {
-            let ok = (1..=most).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_hexdigit());
-            if ok {
-                u16::from_str_radix(digits, 16).map_err(|_| AddressError::Format)
-            } else {
-                Err(AddressError::Format)
+        // One pass over the bytes: the standard library's searches from behind link more into an image than all of this.
+        let mut fields = [Field::default(); 4];
+        let (mut last, mut dotted) = (0usize, false);
+        for byte in text.bytes() {
+            match byte {
+                b':' | b'.' if !dotted => {
+                    dotted = byte == b'.';
+                    last = last.saturating_add(1);
+                }
+                _ => fields.get_mut(last).ok_or(AddressError::Format)?.push(byte)?,
             }
+        }
+        let (segment, bus, device, function) = match (dotted, last, fields) {
+            (true, 2, [bus, device, function, _]) => (0, bus, device, function),
+            (true, 3, [segment, bus, device, function]) => (segment.number(4)?, bus, device, function),
+            _ => return Err(AddressError::Format),
         };
-        let byte = |digits: &str| number(digits, 2).and_then(|n| u8::try_from(n).map_err(|_| AddressError::Format));
-        Self::new(number(segment, 4)?, byte(bus)?, byte(device)?, byte(function)?)
+        let byte = |field: Field| field.number(2).map(|number| number as u8);
+        Self::new(segment, byte(bus)?, byte(device)?, byte(function)?)
     }
 }
 

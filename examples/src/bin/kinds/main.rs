@@ -30,6 +30,7 @@ use ivshmem::channel::{
 use ivshmem::device::DoorbellRegister;
 use ivshmem::memory::SharedMemory;
 use ivshmem_examples::machine::{Failed, Machine};
+use ivshmem_examples::options::{OptionError, Options, Side};
 use ivshmem_examples::say;
 use ivshmem_examples::station::Station;
 use ivshmem_examples::timer::Sleep;
@@ -66,11 +67,19 @@ const fn channels(own: End) -> [Channel; 10] {
     ]
 }
 
+const OPTIONS: &[&str] = &["mode", "device", "end", "stale_ms", "storm"];
+
+fn own_end(command_line: &str) -> Result<End, OptionError<'_>> {
+    let side = Options::parse(command_line, OPTIONS)?.get("end", Side::EXPECTED)?;
+    Ok(side.map_or(End::First, |Side(end)| end))
+}
+
 fn run(machine: &mut Machine) -> Result<(), Failed> {
-    let (mut station, memory) = Station::open(machine)?;
+    let (mut station, memory) = Station::open_with::<1>(machine, OPTIONS)?;
+    let own = own_end(machine.command_line).map_err(|error| machine.failed(&error))?;
     station.timer.every(TICK_US).map_err(|error| machine.failed(&error))?;
-    let channels = channels(station.end);
-    let mut mailbox = Mailbox::new(memory, station.end, &channels).map_err(|error| machine.failed(&error))?;
+    let channels = channels(own);
+    let mut mailbox = Mailbox::new(memory, own, &channels).map_err(|error| machine.failed(&error))?;
     let (mut link, channels) = mailbox.attach(station.attach());
     let clock = station.clock;
     let ticks_per_us = clock.from_us(1);
