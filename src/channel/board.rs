@@ -165,19 +165,28 @@ impl Board {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::vec::Vec;
 
     #[test]
-    fn two_sessions_of_the_same_key_differ() {
+    fn sessions_of_the_same_key_differ_also_when_their_count_wraps() {
         let board = Board::default();
-        assert_eq!(board.session(), None);
+        assert_eq!((board.session(), board.last_session()), (None, None));
         let key = Key::new(1, 2);
-        board.up(key);
-        let first = board.session().unwrap();
-        board.down();
-        assert_eq!(board.session(), None);
-        board.up(key);
-        let second = board.session().unwrap();
-        assert_eq!((first.key, second.key), (key, key));
-        assert_ne!(first, second);
+        for before_the_wrap in [0, 0x7fff_fffe] {
+            board.session.store(before_the_wrap << 32, Ordering::Relaxed);
+            let sessions: Vec<_> = (0..5)
+                .map(|_| {
+                    board.up(key);
+                    let session = board.session().unwrap();
+                    assert_eq!(session.key, key);
+                    board.down();
+                    assert_eq!((board.session(), board.last_session()), (None, Some(session)));
+                    session
+                })
+                .collect();
+            for (index, session) in sessions.iter().enumerate() {
+                assert!(!sessions[..index].contains(session), "{sessions:?}");
+            }
+        }
     }
 }
