@@ -116,6 +116,15 @@ impl Client {
         descriptors::raise_to_hard_limit();
         let stream =
             UnixStream::connect(path).map_err(|error| ClientError::Connect { path: path.to_path_buf(), error })?;
+        Self::over(stream)
+    }
+
+    /// As [`connect`](Self::connect), over a stream that is connected already: of a process that may not open the socket
+    /// itself, and was handed it. Leaves the limit of open descriptors as it is.
+    ///
+    /// # Errors
+    /// [`ClientError`], whatever was in the way.
+    pub fn over(stream: UnixStream) -> Result<Self, ClientError> {
         let socket = OwnedFd::from(stream);
         let mut session = Session::default();
         let deadline = Instant::now() + GREETING_LIMIT;
