@@ -3,6 +3,7 @@
 mod build;
 mod cargo;
 mod exchange;
+mod fuzz;
 mod load;
 mod mutants;
 mod peer;
@@ -34,6 +35,7 @@ enum Command {
     Test(test::Test),
     Soak(soak::Soak),
     Mutants(mutants::Mutants),
+    Fuzz(fuzz::Fuzz),
     Server(server::Server),
     Peer(peer::Peer),
     #[command(hide = true)]
@@ -50,6 +52,7 @@ fn main() -> ExitCode {
         Command::Test(test) => test.run(),
         Command::Soak(soak) => soak.run(),
         Command::Mutants(mutants) => mutants.run(),
+        Command::Fuzz(fuzz) => fuzz.run(),
         Command::Server(server) => server.run(),
         Command::Peer(peer) => peer.run(),
         Command::Load(load) => load.run(),

@@ -5,11 +5,13 @@
 mod apt;
 mod cargo_tool;
 mod coverage;
+mod fuzzer;
 mod hypervisor;
 mod linux;
 mod target;
 
 pub use coverage::Coverage;
+pub use fuzzer::Fuzzer;
 pub use hypervisor::Hypervisor;
 pub use linux::Linux;
 pub use target::{Toolchain, Way};
@@ -73,6 +75,12 @@ pub fn python() -> Result<&'static str> {
         apt::install(&[program])?;
     }
     Ok(program)
+}
+
+/// What fuzzes.
+pub fn fuzzer() -> Result<Fuzzer> {
+    let _alone = lock()?;
+    Fuzzer::find()
 }
 
 /// What the Linux VM is made of.

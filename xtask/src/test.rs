@@ -6,6 +6,7 @@ mod controls;
 mod coverage;
 mod echo;
 mod exchanges;
+mod fuzz;
 mod images;
 pub mod kills;
 pub mod liveness;
@@ -43,6 +44,7 @@ impl Test {
         code::add(&mut suite);
         controls::add(&mut suite);
         coverage::add(&mut suite);
+        fuzz::add(&mut suite);
         images::add(&mut suite);
         no_panic::add(&mut suite);
         probe::add(&mut suite);

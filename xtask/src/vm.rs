@@ -24,5 +24,5 @@ pub use operator::{Operator, Place, Talk};
 pub use process::{Launch, Process};
 pub use qemu::Machine;
 pub use realtime::{Image, RealTime};
-pub use run_dir::Reap;
+pub use run_dir::{Reap, RunDir};
 pub use session::Session;
