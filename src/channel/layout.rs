@@ -110,6 +110,22 @@ mod tests {
 
     proptest! {
         #[test]
+        fn whatever_the_position_its_slot_lies_whole_inside_the_ring(
+            depth in 2u32..16, max_len in 1u16..=u16::MAX, position: u64, near in 0u64..3,
+        ) {
+            let channels = [Channel::queuing(End::First, 1 << depth, max_len)];
+            let layout = Layout::new(&channels);
+            let place = layout.place(End::Second, 0);
+            let ring = layout.ring(0)..layout.ring(0) + channels[0].ring_len();
+            // Anywhere, and round the wrap of the counter and of the ring.
+            for position in [position, u64::MAX - near, near, (1 << depth) - 1 + near] {
+                let slot = place.slot(position);
+                prop_assert!(ring.contains(&slot) && slot + channels[0].stride() <= ring.end);
+                prop_assert_eq!((slot - ring.start) / channels[0].stride(), (position % (1 << depth)) as usize);
+            }
+        }
+
+        #[test]
         fn nothing_overlaps_and_each_end_writes_only_its_own_pages(
             channels in proptest::collection::vec((any::<bool>(), 2u32..9, 1u16..3000), 1..20)
         ) {

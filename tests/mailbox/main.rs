@@ -3,6 +3,7 @@
 mod doorbells;
 mod hardware;
 mod link;
+mod own_words;
 mod queuing;
 mod request;
 mod sampling;
