@@ -51,7 +51,8 @@ pub enum Validity {
 pub struct Age {
     /// Since this reader first found the value.
     pub at_least: u64,
-    /// Since this reader last looked and did not find it yet, or since the link came up.
+    /// Since this reader last looked and did not find it yet. For the first value in a session, since the link came up: it may be older, as
+    /// writing needs no link.
     pub at_most: u64,
 }
 
