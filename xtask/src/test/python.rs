@@ -34,7 +34,7 @@ fn meet(session: &mut Session, accelerator: Accelerator, image: &str, python: &s
     image.event("ready ")?;
 
     let script = workspace::root().join("tests/python/peer.py");
-    let tool = Tool::new(setup::python()?).arg(script).args([memory.as_str(), python]);
+    let tool = Tool::new(setup::python()?).arg("-B").arg(script).args([memory.as_str(), python]);
     let peer = session.start(Launch::new("python", tool))?;
     let (_, end) = peer.log().wait_line(0, "python: end ")?;
     let status = peer.wait()?;
