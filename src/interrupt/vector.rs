@@ -19,10 +19,14 @@ pub struct Vector {
 #[cfg(not(loom))]
 static VECTORS: [Vector; 256] = [const { Vector::new() }; 256];
 
-// Loom's atomics are made anew in each execution.
+// Loom's atomics are made anew in each execution, and its threads' stacks hold no such array.
 #[cfg(loom)]
 loom::lazy_static! {
-    static ref VECTORS: std::boxed::Box<[Vector; 256]> = std::boxed::Box::new(core::array::from_fn(|_| Vector::new()));
+    static ref VECTORS: std::boxed::Box<[Vector; 256]> = {
+        let vectors: std::boxed::Box<[Vector]> = (0..=u8::MAX).map(|_| Vector::new()).collect();
+        let Ok(vectors) = vectors.try_into() else { unreachable!() };
+        vectors
+    };
 }
 
 /// The record of an IDT vector.

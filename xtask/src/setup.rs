@@ -8,12 +8,14 @@ mod coverage;
 mod fuzzer;
 mod hypervisor;
 mod linux;
+mod spin;
 mod target;
 
 pub use coverage::Coverage;
 pub use fuzzer::Fuzzer;
 pub use hypervisor::Hypervisor;
 pub use linux::Linux;
+pub use spin::Spin;
 pub use target::{Toolchain, Way};
 
 use crate::progress::note;
@@ -36,9 +38,11 @@ impl Setup {
         let toolchain = toolchain(self.toolchain)?;
         let hypervisor = hypervisor()?;
         let linux = linux()?;
+        let spin = spin()?;
         note(format!("bare-metal target: {toolchain}"));
         note(format!("hypervisor: {hypervisor}"));
         note(format!("Linux VM: {linux}"));
+        note(format!("model checker: {spin}"));
         Ok(())
     }
 }
@@ -87,6 +91,12 @@ pub fn fuzzer() -> Result<Fuzzer> {
 pub fn linux() -> Result<Linux> {
     let _alone = lock()?;
     Linux::find()
+}
+
+/// What checks the models of the protocol.
+pub fn spin() -> Result<Spin> {
+    let _alone = lock()?;
+    Spin::find()
 }
 
 /// One set-up at a time over one `target/`; released when the file closes.

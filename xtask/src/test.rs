@@ -10,6 +10,7 @@ mod fuzz;
 mod images;
 pub mod kills;
 pub mod liveness;
+mod models;
 mod no_panic;
 mod probe;
 mod python;
@@ -43,6 +44,7 @@ impl Test {
         let mut suite = Suite::default();
         code::add(&mut suite);
         controls::add(&mut suite);
+        models::add(&mut suite);
         coverage::add(&mut suite);
         fuzz::add(&mut suite);
         images::add(&mut suite);

@@ -11,9 +11,9 @@ use crate::channel::wish::Wish;
 use crate::control;
 use crate::log::log;
 use crate::memory::Memory;
+use crate::sync::{Ordering, fence};
 use core::cell::Cell;
 use core::marker::PhantomData;
-use core::sync::atomic::{Ordering, fence};
 
 /// What a reader has counted; each saturates.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

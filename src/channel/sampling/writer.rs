@@ -9,9 +9,9 @@ use crate::channel::notice::Notice;
 use crate::channel::wire::{self, HEADER, Header, Key, Keyed, kind};
 use crate::channel::wish::Wish;
 use crate::memory::Memory;
+use crate::sync::{Ordering, fence};
 use core::cell::Cell;
 use core::marker::PhantomData;
-use core::sync::atomic::{Ordering, fence};
 
 /// What a writer has counted; each saturates.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -46,12 +46,12 @@ fn format() -> Tool {
         .dir(crate::workspace::root())
 }
 
-fn clippy(cargo: Tool, what: &[&str]) -> Result<()> {
+pub fn clippy(cargo: Tool, what: &[&str]) -> Result<()> {
     cargo.arg("--quiet").args(what.iter().copied()).args(["--", "-D", "warnings"]).run()
 }
 
 /// Runs `cargo test`, shows what it prints, and counts.
-fn tests(tool: &Tool) -> Result<Verdict> {
+pub fn tests(tool: &Tool) -> Result<Verdict> {
     let mut command = tool.child();
     let mut child =
         command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().with_context(|| format!("cannot start {tool}"))?;
