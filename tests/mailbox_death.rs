@@ -133,3 +133,34 @@ fn the_peers_id_is_news_that_may_change_at_every_restart_and_may_be_0() {
     assert!(up(&mut la, &mut lb));
     assert_eq!(la.peer_id(), None);
 }
+
+#[test]
+fn an_epoch_does_not_come_back_after_deaths_in_the_middle_of_attaching() {
+    // The messages of the first session stay in the ring: nobody receives them, and First sends no more.
+    for stores in 0..14 {
+        let (first, second) = loop_back(LENGTH).unwrap();
+        let mut a = Mailbox::new(first, End::First, &CHANNELS).unwrap();
+        let (mut la, mut ca) = a.attach(Attach::polled());
+        let mut sender = ca.sender(1).unwrap();
+        let mut epochs = BTreeSet::new();
+        let mut live = |second: SharedMemory, send: bool| {
+            let mut b = Mailbox::new(window(&second), End::Second, &CHANNELS).unwrap();
+            let (mut lb, mut cb) = b.attach(Attach::polled());
+            let mut receiver = cb.receiver(1).unwrap();
+            assert!(up(&mut la, &mut lb));
+            assert!(epochs.insert(Snapshot::new(&second, &CHANNELS).link(End::Second).epoch), "{stores} stores");
+            if send {
+                sender.try_send(b"to the first").unwrap().ignore();
+            } else {
+                assert_eq!(receiver.try_recv(&mut [0; 40]), Ok(None), "{stores} stores");
+            }
+        };
+        live(window(&second), true);
+        for _ in 0..3 {
+            live(window(&second), false);
+            let cutter = Cutter::new(window(&second), stores);
+            let _ = Mailbox::new(&cutter, End::Second, &CHANNELS).unwrap().attach(Attach::polled());
+        }
+        live(window(&second), false);
+    }
+}

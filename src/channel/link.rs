@@ -98,7 +98,7 @@ impl<'a, M: Memory> Link<'a, M> {
 
     fn look(&mut self, now: u64) -> LinkState {
         let line = self.load_line();
-        if line.magic != wire::MAGIC || line.epoch == 0 {
+        if line.magic != wire::MAGIC || !wire::is_epoch(line.epoch) {
             // Nobody there, or in the middle of attaching.
             return self.absent();
         }

@@ -122,7 +122,7 @@ impl<'c, M: Memory> Mailbox<'c, M> {
 
         // Publish, each: whoever sees a later store of this list has seen the epoch withdrawn. The epoch goes before
         // the echo: a peer that finds its echo gone finds the epoch gone too, and does not take it for a violation.
-        memory.publish(at(link::EPOCH), 0);
+        memory.publish(at(link::EPOCH), wire::withdrawn(previous));
         if control::ECHO_WITHDRAWN {
             memory.publish(at(link::SEEN), 0);
         }

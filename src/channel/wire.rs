@@ -26,7 +26,7 @@ pub mod link {
     pub const VERSION: usize = 0x08;
     /// Digest of the channel configuration.
     pub const DIGEST: usize = 0x10;
-    /// This end's epoch, 0 while it attaches.
+    /// This end's epoch; [`withdrawn`](super::withdrawn) while it attaches.
     pub const EPOCH: usize = 0x18;
     /// The peer's epoch as this end last saw it.
     pub const SEEN: usize = 0x20;
@@ -206,12 +206,28 @@ impl Keyed {
     }
 }
 
-/// The epoch after `previous` for an end whose peer last echoed `echoed`.
+/// Whether a word at [`link::EPOCH`] is an epoch: one whose low half is 0 says that nobody is attached.
+pub const fn is_epoch(word: u64) -> bool {
+    word as u32 != 0
+}
+
+/// The word at [`link::EPOCH`] while an end attaches that found `previous` there: no epoch, but what epochs count on from, in
+/// bits 32 to 63. An end that dies in the middle of attaching takes no count with it.
+pub const fn withdrawn(previous: u64) -> u64 {
+    (counter(previous) as u64) << 32
+}
+
+/// The count in a word at [`link::EPOCH`], of an epoch or withdrawn.
+const fn counter(word: u64) -> u32 {
+    if is_epoch(word) { word as u32 } else { (word >> 32) as u32 }
+}
+
+/// The epoch of an end that finds `previous` at its [`link::EPOCH`], an epoch or [`withdrawn`], and whose peer last echoed `echoed`.
 ///
 /// Bits 32 to 63 are `seed`'s low half. Bits 0 to 31 count on from `previous`; their low 12 bits are neither 0
-/// nor those of `echoed`. So epochs, and keys, differ from the last session's without any clock or random source.
+/// nor those of `echoed`. So epochs, and keys, differ from those of earlier sessions without any clock or random source.
 pub const fn next_epoch(previous: u64, echoed: u64, seed: u64) -> u64 {
-    let mut counter = previous as u32;
+    let mut counter = counter(previous);
     // At most three rounds: two low-12-bit values are excluded.
     loop {
         counter = counter.wrapping_add(1);
@@ -238,8 +254,17 @@ mod tests {
         fn epochs_differ_from_the_previous_and_the_echoed_one_without_a_seed(previous: u64, echoed: u64) {
             let epoch = next_epoch(previous, echoed, 0);
             prop_assert_ne!(epoch_counter(epoch), 0);
-            prop_assert_ne!(epoch_counter(epoch), epoch_counter(previous));
             prop_assert_ne!(epoch_counter(epoch), epoch_counter(echoed));
+            prop_assert!((1..=3).contains(&counter(epoch).wrapping_sub(counter(previous))));
+        }
+
+        #[test]
+        fn a_withdrawn_epoch_is_none_and_keeps_the_count(previous: u64, echoed: u64, seed: u64) {
+            prop_assert!(is_epoch(next_epoch(previous, echoed, seed)));
+            let withdrawn = withdrawn(previous);
+            prop_assert!(!is_epoch(withdrawn));
+            prop_assert_eq!(next_epoch(withdrawn, echoed, seed), next_epoch(previous, echoed, seed));
+            prop_assert_eq!(super::withdrawn(withdrawn), withdrawn);
         }
 
         #[test]

@@ -14,12 +14,14 @@ class Mailbox:
 
     def attach(self):
         store = self.memory.store
-        counter = (self.memory.load(self.ours + L_EPOCH) + 1) & M32
+        found = self.memory.load(self.ours + L_EPOCH)
+        last = found & M32 or found >> 32
+        counter = (last + 1) & M32
         echoed = self.memory.load(self.theirs + L_SEEN) & 0xFFF
         while counter & 0xFFF in (0, echoed):
             counter = (counter + 1) & M32
         self.epoch = counter
-        store(self.ours + L_EPOCH, 0)
+        store(self.ours + L_EPOCH, last << 32)
         store(self.ours + L_SEEN, 0)
         for index in range(len(self.channels)):
             store(self.layout.line(self.own, index), 0)
@@ -40,7 +42,7 @@ class Mailbox:
         store(self.ours + HEARTBEAT, self.beat)
         seen, epoch = load(self.theirs + L_SEEN), load(self.theirs + L_EPOCH)
         was_up, self.up = self.up, False
-        if load(self.theirs + L_MAGIC) != MAGIC or epoch == 0:
+        if load(self.theirs + L_MAGIC) != MAGIC or epoch & M32 == 0:
             self.seen = 0
             return
         if epoch != self.seen:

@@ -109,7 +109,7 @@ fn end(line: &LinkLine) -> String {
 
 /// How the two ends stand to each other.
 fn link(first: &LinkLine, second: &LinkLine) -> String {
-    let absent = |line: &LinkLine| line.magic != wire::MAGIC || line.epoch == 0;
+    let absent = |line: &LinkLine| line.magic != wire::MAGIC || !wire::is_epoch(line.epoch);
     match (absent(first), absent(second)) {
         (true, true) => "nobody attached".into(),
         (true, false) => "second waits for first".into(),

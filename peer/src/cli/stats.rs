@@ -44,7 +44,7 @@ impl Stats {
             }
             for (end, name, beat) in [(End::First, "first", 0), (End::Second, "second", 1)] {
                 let line = snapshot.link(end);
-                if line.magic != wire::MAGIC || line.epoch == 0 {
+                if line.magic != wire::MAGIC || !wire::is_epoch(line.epoch) {
                     say(format_args!("stats: end {name} nobody"))?;
                     continue;
                 }

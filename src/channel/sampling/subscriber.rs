@@ -118,7 +118,7 @@ impl<'a, M: Memory> Watch<'a, M> {
     /// What the writer's link line says, its epoch being `epoch`.
     fn look(&self, epoch: u64) -> LinkState {
         self.mailbox.board.set_closed(Closed::No);
-        if self.load(link::MAGIC) != wire::MAGIC || epoch == 0 {
+        if self.load(link::MAGIC) != wire::MAGIC || !wire::is_epoch(epoch) {
             return LinkState::Waiting;
         }
         if wire::epoch_counter(epoch) == 0 {
