@@ -26,7 +26,7 @@ pub fn pieces(input: &Input<'_>) -> Vec<Piece> {
     let mut pieces = Vec::new();
     let id = u16::from(input.byte()) % 4;
     let lies = input.byte();
-    if lies % 4 != 0 {
+    if !lies.is_multiple_of(4) {
         // A greeting as an honest server's, but for one thing perhaps.
         let version = if lies & 0x10 == 0 { 0 } else { input.u64() };
         let own = if lies & 0x20 == 0 { u64::from(id) } else { input.u64() };
