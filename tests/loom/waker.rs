@@ -2,7 +2,7 @@
 
 use super::*;
 use core::convert::Infallible;
-use core::future::{Future, poll_fn};
+use core::future::Future;
 use core::pin::pin;
 use core::task::{Context, Poll};
 use ivshmem::interrupt::{event, on_interrupt};
@@ -107,32 +107,40 @@ impl Doorbell for Interrupt {
     }
 }
 
+/// Awaits messages from `from` on, while another thread sends them and rings when it is due.
+fn await_messages(mut sender: Sender<'static, Memory>, mut receiver: Receiver<'static, Memory>, from: u8, to: u8) {
+    let silent = Arc::new(AtomicBool::new(false));
+    let sending = thread::spawn({
+        let silent = silent.clone();
+        move || {
+            for number in from..=to {
+                let Ok(_) = send(&mut sender, number).unwrap().ring(&Interrupt);
+            }
+            silent.store(true, Ordering::Release);
+        }
+    });
+    for expected in from..=to {
+        let mut buffer = [0; 16];
+        let received = block_on(receiver.recv_async(event(VECTOR), &mut buffer), &silent);
+        assert_eq!(received.map(number), Ok(expected));
+    }
+    sending.join().unwrap();
+}
+
 #[test]
 fn a_task_that_awaits_messages_gets_each_of_them() {
     explore(Bound::Preemptions(3), &CHANNELS, |mut first, mut second| {
         let (mut sender, mut receiver) = halves(&mut first, &mut second);
         send(&mut sender, 1).unwrap().ignore();
         assert_eq!(await_message(&mut receiver), Ok(1));
-        let silent = Arc::new(AtomicBool::new(false));
-        let sending = thread::spawn({
-            let silent = silent.clone();
-            move || {
-                for number in 2..=3 {
-                    let Ok(_) = send(&mut sender, number).unwrap().ring(&Interrupt);
-                }
-                silent.store(true, Ordering::Release);
-            }
-        });
-        for expected in 2..=3 {
-            let message = poll_fn(|context| {
-                event(VECTOR).register(context.waker());
-                if !receiver.arm() {
-                    return Poll::Pending;
-                }
-                Poll::Ready(number(receiver.try_recv(&mut [0; 16]).unwrap().expect("armed on a message")))
-            });
-            assert_eq!(block_on(message, &silent), expected);
-        }
-        sending.join().unwrap();
+        await_messages(sender, receiver, 2, 3);
+    });
+}
+
+#[test]
+fn a_task_that_awaits_a_sessions_first_message_gets_it() {
+    explore(Bound::Preemptions(3), &CHANNELS, |mut first, mut second| {
+        let (sender, receiver) = halves(&mut first, &mut second);
+        await_messages(sender, receiver, 1, 1);
     });
 }
