@@ -16,6 +16,8 @@ use std::process::Stdio;
 type Control = (&'static str, &'static [(&'static str, &'static str)]);
 
 const MAILBOX: &str = "--test=mailbox";
+/// On loom's atomics, and so apart from the other targets.
+const LOOM: &str = "--test=loom";
 
 const CONTROLS: &[Control] = &[
     (
@@ -73,6 +75,8 @@ const CONTROLS: &[Control] = &[
             "corruption::every_single_flipped_bit_of_head_and_payload_is_a_bad_crc_and_the_message_is_handed_out_as_it_is",
         )],
     ),
+    ("release_store", &[(LOOM, "ring::a_message_arrives_whole_and_once_in_the_order_sent")]),
+    ("wish_fence", &[(LOOM, "sleep::a_receiver_that_arms_sees_the_message_or_is_rung")]),
     (
         "started_look",
         &[(
@@ -87,8 +91,11 @@ pub fn add(suite: &mut Suite) {
         let mut tests: Vec<_> = CONTROLS.iter().flat_map(|(_, tests)| tests.iter().copied()).collect();
         tests.sort_unstable();
         tests.dedup();
-        let (count, said) = run(None, &tests)?;
-        ensure!(count.failed.is_empty() && count.passed == tests.len() as u64, "{count:?}\n{said}");
+        let (loom, others): (Vec<_>, Vec<_>) = tests.into_iter().partition(|(target, _)| *target == LOOM);
+        for tests in [loom, others] {
+            let (count, said) = run(None, &tests)?;
+            ensure!(count.failed.is_empty() && count.passed == tests.len() as u64, "{count:?}\n{said}");
+        }
         Ok(())
     });
     for (rule, tests) in CONTROLS {
@@ -107,8 +114,10 @@ fn run(without: Option<&str>, tests: &[(&str, &str)]) -> Result<(Count, String)>
     let mut targets: Vec<_> = tests.iter().map(|(target, _)| *target).collect();
     targets.sort_unstable();
     targets.dedup();
-    let tool = cargo::active("test")
-        .args(["--package", "ivshmem", "--features", "protection", "--no-fail-fast"])
+    let cargo =
+        if targets == [LOOM] { cargo::loom("test") } else { cargo::active("test").args(["--features", "protection"]) };
+    let tool = cargo
+        .args(["--package", "ivshmem", "--no-fail-fast"])
         .args(targets)
         .args(["--", "--exact"])
         .args(tests.iter().map(|(_, test)| *test))
