@@ -167,3 +167,41 @@ fn an_impossible_acknowledgement_of_requests_stops_new_ones_but_not_the_response
     assert_eq!(s.poll(0), Err(violation));
     assert_eq!(s.requester.resync(), 1);
 }
+
+#[test]
+fn what_was_done_and_could_not_be_answered_is_not_done_again_and_keeps_no_place() {
+    let (mut a, mut b, spy) = pair();
+    let Session { mut answering_link, mut asking_link, responder, mut requester } = session(&mut a, &mut b);
+    let mut server = Server::<_, 4, 40>::new(responder).unwrap();
+    let mut done = 0;
+    for round in 0..6 {
+        let id = requester.start(0, round, EMPTY, 0).unwrap().0;
+        // While the handler works, an acknowledgement appears of responses that were never sent.
+        let key = Snapshot::new(&spy, &CHANNELS).channel(RESPONSES).unwrap().acknowledged.key;
+        let line = Snapshot::new(&spy, &CHANNELS).link(End::Second).offset + wire::CHANNEL_LINES + wire::LINE;
+        let served = server.serve(1, 0, &mut [], |_, _| {
+            spy.store(line + wire::ACKNOWLEDGED, wire::Keyed { count: 5, key }.to_word());
+            answering_link.poll(0);
+            done += 1;
+            Answer::Done(0)
+        });
+        let violation = PeerViolation::Acknowledged { found: 5, before: 0, sent: 0 };
+        assert_eq!(served, Err(RequestError::Violated(violation)));
+        assert_eq!((server.responder().open(), server.responder().stats().abandoned), (0, u64::from(round) + 1));
+        server.resync();
+        // The requester follows, and what it had open ends.
+        let mut ends = Vec::new();
+        for _ in 0..6 {
+            answering_link.poll(0);
+            asking_link.poll(0);
+            if let Ok(served) = server.serve(1, 0, &mut [], |_, _| panic!("done again")) {
+                served.notice.ignore();
+            }
+            if let Ok(Some(Polled::Ended(end))) = requester.poll(0, &mut [0; 40]) {
+                ends.push(end);
+            }
+        }
+        assert_eq!(ends, [Completion { id, outcome: Err(Failure::Resynced) }]);
+    }
+    assert_eq!(done, 6);
+}
