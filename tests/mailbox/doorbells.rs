@@ -1,7 +1,8 @@
 //! Doorbells: when one is due, and that none is needed.
 
-use super::{connect, pair};
+use super::{CHANNELS, connect, pair};
 use ivshmem::channel::*;
+use ivshmem::memory::Memory;
 use ivshmem::notify::{Doorbell, Wait};
 use std::cell::{Cell, RefCell};
 use std::convert::Infallible;
@@ -93,4 +94,36 @@ fn a_lost_doorbell_delays_a_message_by_one_poll_period_and_is_counted() {
     let quiet = Asleep(Cell::new(0), || false);
     assert_eq!(receiver.recv(&mut buffer, &quiet, 0), Ok(None));
     assert_eq!(receiver.stats().sleeps, 5);
+}
+
+#[test]
+fn a_receiver_does_not_sleep_on_news_that_it_has_not_reported_yet() {
+    let (mut a, mut b, spy) = pair();
+    let (mut la, mut ca) = a.attach(Attach::interrupt_driven(0));
+    let (mut lb, mut cb) = b.attach(Attach::interrupt_driven(1));
+    let (mut receiver, mut sender) = (ca.receiver(0).unwrap(), cb.sender(0).unwrap());
+    let mut buffer = [0; 100];
+    assert!(receiver.arm(), "a session may begin");
+    connect(&mut la, &mut lb);
+    assert_eq!(receiver.try_recv(&mut buffer), Ok(None));
+    assert!(!receiver.arm());
+
+    // A channel that is closed by a violation: the slot that is next holds nothing to look at.
+    sender.try_send(b"one").unwrap().ignore();
+    assert!(receiver.try_recv(&mut buffer).unwrap().is_some());
+    let slots_at = Snapshot::new(&spy, &CHANNELS).channel(0).unwrap().slots_at;
+    spy.store(slots_at + 128, 7);
+    assert!(matches!(receiver.try_recv(&mut buffer), Err(RecvError::Violated(_))));
+    assert!(receiver.arm(), "the channel is closed");
+    receiver.resync();
+    assert!(!receiver.arm());
+
+    // A session that has ended, and the one after it.
+    let (mut lb, _cb) = b.attach(Attach::interrupt_driven(1));
+    assert_eq!(la.poll(0), LinkState::PeerRestarted);
+    assert!(receiver.arm(), "the session has ended");
+    connect(&mut la, &mut lb);
+    assert!(receiver.arm(), "there is a new one");
+    assert!(matches!(receiver.try_recv(&mut buffer), Err(RecvError::PeerRestarted { .. })));
+    assert!(!receiver.arm());
 }

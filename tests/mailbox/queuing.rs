@@ -93,6 +93,24 @@ fn a_lossy_sender_drops_the_newest_counts_each_and_keeps_what_is_under_way() {
 }
 
 #[test]
+fn a_receiver_acknowledges_every_quarter_of_the_ring_and_not_every_message() {
+    let (mut a, mut b, spy) = pair();
+    let ((mut la, mut ca), (mut lb, mut cb)) = (a.attach(Attach::polled()), b.attach(Attach::polled()));
+    let (mut receiver, mut sender) = (ca.receiver(0).unwrap(), cb.sender(0).unwrap());
+    connect(&mut la, &mut lb);
+    for _ in 0..8 {
+        sender.try_send(b"one of eight").unwrap().ignore();
+    }
+    let acknowledged: Vec<_> = (0..8)
+        .map(|_| {
+            assert!(receiver.try_recv(&mut [0; 100]).unwrap().is_some());
+            Snapshot::new(&spy, &CHANNELS).channel(0).unwrap().acknowledged.count
+        })
+        .collect();
+    assert_eq!(acknowledged, [0, 2, 2, 4, 4, 6, 6, 8]);
+}
+
+#[test]
 fn a_message_too_long_and_a_buffer_too_small_lose_nothing() {
     let (mut a, mut b, _) = pair();
     let ((mut la, mut ca), (mut lb, mut cb)) = (a.attach(Attach::polled()), b.attach(Attach::polled()));
