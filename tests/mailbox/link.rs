@@ -72,6 +72,19 @@ fn after_a_restart_of_either_end_nothing_stale_arrives_and_the_loss_is_bounded()
 }
 
 #[test]
+fn a_session_is_named_by_both_epochs_firsts_above_seconds() {
+    let (mut a, mut b, spy) = pair();
+    let (mut la, _ca) = a.attach(Attach { seed: 0x1111_2222, ..Attach::polled() });
+    let (mut lb, _cb) = b.attach(Attach { seed: 0x3333_4444, ..Attach::polled() });
+    connect(&mut la, &mut lb);
+    let epoch = |end| Snapshot::new(&spy, &CHANNELS).link(end).epoch;
+    let (first, second) = (epoch(End::First), epoch(End::Second));
+    assert_eq!((first >> 32, second >> 32), (0x1111_2222, 0x3333_4444));
+    let session = first << 32 | second & 0xffff_ffff;
+    assert_eq!((la.poll(0), lb.poll(0)), (LinkState::Up { session }, LinkState::Up { session }));
+}
+
+#[test]
 fn epochs_differ_at_every_attach_even_without_a_seed_or_with_a_scribbled_section() {
     let (mut a, mut b, spy) = pair();
     let mut seen = std::collections::BTreeSet::new();

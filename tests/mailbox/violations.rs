@@ -112,3 +112,54 @@ fn a_link_line_no_honest_peer_writes_is_a_violation_with_its_value() {
         connect(&mut la, &mut lb);
     }
 }
+
+#[test]
+fn the_acknowledgement_is_looked_at_once_a_poll_and_from_half_the_ring_on() {
+    let (mut a, mut b, spy) = pair();
+    let ((mut la, mut ca), (mut lb, mut cb)) = (a.attach(Attach::polled()), b.attach(Attach::polled()));
+    let (mut receiver, mut sender) = (ca.receiver(0).unwrap(), cb.sender(0).unwrap());
+    connect(&mut la, &mut lb);
+    assert_eq!(receiver.try_recv(&mut [0; 100]), Ok(None));
+    let key = Snapshot::new(&spy, &CHANNELS).channel(0).unwrap().acknowledged.key;
+    let forge = |count| spy.store(wire::CHANNEL_LINES, wire::Keyed { count, key }.to_word());
+    forge(9);
+    for _ in 0..4 {
+        sender.try_send(b"not looked").unwrap().ignore();
+    }
+    let violation = PeerViolation::Acknowledged { found: 9, before: 0, sent: 4 };
+    assert_eq!(sender.try_send(b"x"), Err(SendError::Violated(violation)));
+    // With room, it is the next poll after which it is found.
+    forge(0);
+    sender.resync();
+    assert!(matches!(receiver.try_recv(&mut [0; 100]), Err(RecvError::PeerResynced { .. })));
+    let key = Snapshot::new(&spy, &CHANNELS).channel(0).unwrap().acknowledged.key;
+    sender.try_send(b"one").unwrap().ignore();
+    spy.store(wire::CHANNEL_LINES, wire::Keyed { count: 7, key }.to_word());
+    sender.try_send(b"two").unwrap().ignore();
+    lb.poll(0);
+    let violation = PeerViolation::Acknowledged { found: 7, before: 0, sent: 2 };
+    assert_eq!(sender.try_send(b"x"), Err(SendError::Violated(violation)));
+}
+
+#[test]
+fn in_a_slot_used_before_only_its_last_header_is_no_violation() {
+    let forgeries: [fn(&mut Header); 2] = [|header| header.stamp = 5, |header| header.tag ^= 1];
+    for forge in forgeries {
+        let (mut a, mut b, spy) = pair();
+        let ((mut la, mut ca), (mut lb, mut cb)) = (a.attach(Attach::polled()), b.attach(Attach::polled()));
+        let (mut receiver, mut sender) = (ca.receiver(0).unwrap(), cb.sender(0).unwrap());
+        connect(&mut la, &mut lb);
+        let mut buffer = [0; 100];
+        for _ in 0..8 {
+            sender.try_send(b"a round").unwrap().ignore();
+            assert!(receiver.try_recv(&mut buffer).unwrap().is_some());
+        }
+        assert_eq!(receiver.try_recv(&mut buffer), Ok(None));
+        let snapshot = Snapshot::new(&spy, &CHANNELS);
+        let mut header = snapshot.slot(0, 0).unwrap();
+        forge(&mut header);
+        spy.store(snapshot.channel(0).unwrap().slots_at, header.to_word());
+        let violation = PeerViolation::Header { expected_stamp: 9, found: header.to_word() };
+        assert_eq!(receiver.try_recv(&mut buffer), Err(RecvError::Violated(violation)));
+    }
+}
