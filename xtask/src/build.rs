@@ -9,7 +9,6 @@ use anyhow::{Context, Result, bail};
 use serde_json::Value;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 
 /// Build the boot images and the static Linux peer into target/images
 #[derive(clap::Args, Debug)]
@@ -65,14 +64,9 @@ pub fn peer() -> Result<()> {
 /// Runs `cargo build` and gives the programs it made or found fresh.
 fn programs(build: &Tool) -> Result<Vec<PathBuf>> {
     let build = build.clone().arg("--message-format=json-render-diagnostics");
-    let output = build.child().stdin(Stdio::null()).stderr(Stdio::inherit()).output();
-    let output = output.with_context(|| format!("cannot start {build}"))?;
-    if !output.status.success() {
-        bail!("{}: {build}", output.status);
-    }
     let mut programs = Vec::new();
-    for line in String::from_utf8_lossy(&output.stdout).lines() {
-        let message: Value = serde_json::from_str(line).with_context(|| format!("cargo said `{line}`"))?;
+    for line in build.lines()? {
+        let message: Value = serde_json::from_str(&line).with_context(|| format!("cargo said `{line}`"))?;
         programs.extend(message["executable"].as_str().map(PathBuf::from));
     }
     Ok(programs)

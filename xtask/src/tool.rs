@@ -4,9 +4,11 @@ use anyhow::{Context, Result, bail};
 use rustix::process::{Signal, getpid, getppid, set_parent_process_death_signal};
 use std::ffi::OsString;
 use std::fmt;
+use std::io::{self, BufRead, BufReader};
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use std::thread;
 
 /// A program, its arguments, and what differs from this process's environment.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -98,6 +100,26 @@ impl Tool {
         }
         Ok(text)
     }
+
+    /// Runs it to its end, shows what it says on stderr as it comes, and takes the lines it printed. The first line of a failure's
+    /// text has what was wrong by its own account.
+    pub fn lines(&self) -> Result<Vec<String>> {
+        let mut child = self.child();
+        child.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = child.spawn().with_context(|| format!("cannot start {self}"))?;
+        let (stdout, stderr) = (child.stdout.take().context("no stdout")?, child.stderr.take().context("no stderr")?);
+        let says = thread::spawn(move || {
+            let said = BufReader::new(stderr).lines().map_while(io::Result::ok).inspect(|line| eprintln!("{line}"));
+            said.filter(|line| line.starts_with("error")).reduce(|first, _| first)
+        });
+        let lines = BufReader::new(stdout).lines().collect::<io::Result<_>>()?;
+        let status = child.wait()?;
+        let error = says.join().ok().flatten().unwrap_or_else(|| "it said no error".to_owned());
+        if !status.success() {
+            bail!("{error} ({status}: {self})");
+        }
+        Ok(lines)
+    }
 }
 
 /// Has the kernel kill the child when the thread that starts it ends.
@@ -155,6 +177,15 @@ mod tests {
     fn a_failure_carries_the_command_and_what_it_printed() {
         let error = Tool::new("sh").args(["-c", "echo out; echo err >&2; exit 3"]).output().unwrap_err().to_string();
         assert!(error.contains("exit status: 3") && error.contains("out\nerr"), "{error}");
+    }
+
+    #[test]
+    fn a_failure_of_what_prints_lines_begins_with_its_first_error() {
+        let script =
+            |code: u8| format!("echo out; echo 'error: disk full' >&2; echo 'error: gave up' >&2; exit {code}");
+        assert_eq!(Tool::new("sh").args(["-c", &script(0)]).lines().unwrap(), ["out"]);
+        let error = Tool::new("sh").args(["-c", &script(3)]).lines().unwrap_err().to_string();
+        assert!(error.starts_with("error: disk full (exit status: 3: "), "{error}");
     }
 
     #[test]
