@@ -131,7 +131,7 @@ impl Channel {
 
     /// Every message carries a head of 24 bytes, counted in `max_len`, that protects it against accidents on its way;
     /// `data_id` names the channel's data, and two channels that might be confused have different ones.
-    /// Both ends take the protected halves (feature `protection`).
+    /// Both ends take the protected halves (feature `protection`). Queuing and sampling channels only.
     pub const fn protected(self, data_id: u32) -> Self {
         Self { data_id: Some(data_id), ..self }
     }
@@ -179,10 +179,10 @@ impl Channel {
 
     /// The least `max_len`: what the protocol needs for itself, or else one byte.
     const fn least_len(&self) -> u16 {
-        let protection = if self.data_id.is_some() { kind::PROTECTION } else { 0 };
-        match self.kind.head().saturating_add(protection) {
-            0 => 1,
-            heads => heads,
+        match (self.kind.head(), self.data_id) {
+            (0, None) => 1,
+            (0, Some(_)) => kind::PROTECTION,
+            (head, _) => head,
         }
     }
 
@@ -190,6 +190,9 @@ impl Channel {
         let Self { slots, max_len, vector, .. } = *self;
         if !slots.is_power_of_two() || slots < 4 || slots > 32768 {
             return Err(ConfigError::Slots { channel: index, slots });
+        }
+        if self.data_id.is_some() && self.kind.head() != 0 {
+            return Err(ConfigError::Protected { channel: index, kind: self.kind });
         }
         let least = self.least_len();
         if max_len < least {
@@ -227,6 +230,12 @@ mod tests {
         );
         let far = Channel::queuing(End::First, 4, 8).vector(256);
         assert_eq!(check(&[far]), Err(ConfigError::Vector { channel: 0, vector: 256 }));
+        for (channel, kind) in [
+            (Channel::request(End::First, 4, 56), Kind::Request),
+            (Channel::response(End::First, 4, 56), Kind::Response),
+        ] {
+            assert_eq!(check(&[channel.protected(7)]), Err(ConfigError::Protected { channel: 0, kind }));
+        }
         assert_eq!(check(&COMMAND_RESPONSE), Ok(()));
     }
 }

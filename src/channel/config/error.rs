@@ -1,6 +1,6 @@
 //! Configurations that no mailbox can have.
 
-use super::MAX_CHANNELS;
+use super::{Kind, MAX_CHANNELS};
 use core::fmt;
 
 /// A configuration that no mailbox can have. `channel` counts from 0.
@@ -29,6 +29,13 @@ pub enum ConfigError {
         /// Bytes that it takes.
         least: u16,
     },
+    /// A protected channel of a kind that has no protected halves.
+    Protected {
+        /// Which channel.
+        channel: usize,
+        /// Its kind.
+        kind: Kind,
+    },
     /// A vector above 255, which QEMU cannot ring.
     Vector {
         /// Which channel.
@@ -47,6 +54,9 @@ impl fmt::Display for ConfigError {
             }
             Self::MaxLen { channel, max_len, least } => {
                 write!(f, "channel {channel} has messages of {max_len} bytes, and its kind takes {least} at least")
+            }
+            Self::Protected { channel, kind } => {
+                write!(f, "channel {channel} is protected, which is for queuing and sampling, not {kind:?}")
             }
             Self::Vector { channel, vector } => write!(f, "channel {channel} has vector {vector}, which is above 255"),
         }
