@@ -77,8 +77,9 @@ impl<'a, M: Memory> Link<'a, M> {
     /// Looks at the peer once, answers it, and says how the link stands. `now` is in any ticks that only count up; one
     /// that stands still or runs backwards merely delays [`LinkState::Stale`].
     ///
-    /// Comes up within 3 polls of each side after the later one attached. At most 9 loads and 2 stores; the poll that
-    /// takes a new epoch (see [`resync`](Self::resync)) also makes the stores of [`Mailbox::attach`].
+    /// Comes up within 3 polls of each side after the later one attached. At most 9 loads and 1 store; the poll that finds a
+    /// new attachment of the peer makes 8 stores more, and one that takes a new epoch (see [`resync`](Self::resync)) those of
+    /// [`Mailbox::attach`].
     pub fn poll(&mut self, now: u64) -> LinkState {
         self.stats.polls = self.stats.polls.saturating_add(1);
         if self.closed {
@@ -193,6 +194,8 @@ impl<'a, M: Memory> Link<'a, M> {
         self.forget_peer();
         self.seen = line.epoch;
         self.peer_beat_at = now;
+        // Whatever was done to this side's own words meanwhile, a new peer finds them whole.
+        self.mailbox.publish_line(self.attach, self.digest, self.epoch);
         self.memory().publish(self.at(link::SEEN), line.epoch);
         log!(debug, "mailbox: peer epoch={=u64:x}", line.epoch);
         if self.up { self.restarted() } else { LinkState::Waiting }

@@ -132,17 +132,27 @@ impl<'c, M: Memory> Mailbox<'c, M> {
             memory.publish(line.saturating_add(wire::RING), 0);
             memory.publish(line.saturating_add(wire::RING_AFTER), 0);
         }
-        memory.publish(at(link::MAGIC), wire::MAGIC);
-        memory.publish(at(link::VERSION), wire::VERSION);
-        memory.publish(at(link::DIGEST), digest(channels));
-        memory.publish(at(link::IDENTITY), wire::identity(attach.id));
-        memory.publish(at(link::WANTS), attach.wants_doorbells);
-        memory.publish(at(link::STATE), wire::ATTACHED);
-        // Last: whoever sees the epoch sees all of the above.
-        memory.publish(at(link::EPOCH), epoch);
+        self.publish_line(attach, digest(channels), epoch);
         self.board.set_epoch(epoch);
         log!(info, "mailbox: attached as {} epoch={=u64:x}", end, epoch);
         epoch
+    }
+
+    /// This end's link line, but for its echo and its heartbeat: 7 stores.
+    pub(super) fn publish_line(&self, attach: Attach, digest: u64, epoch: u64) {
+        let ours = self.layout().section(self.end);
+        for (word, value) in [
+            (link::MAGIC, wire::MAGIC),
+            (link::VERSION, wire::VERSION),
+            (link::DIGEST, digest),
+            (link::IDENTITY, wire::identity(attach.id)),
+            (link::WANTS, attach.wants_doorbells),
+            (link::STATE, wire::ATTACHED),
+            // Last: whoever sees the epoch sees all of the above.
+            (link::EPOCH, epoch),
+        ] {
+            self.memory.publish(ours.saturating_add(word), value);
+        }
     }
 
     /// Bytes that a mailbox of these channels needs.

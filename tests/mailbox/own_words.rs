@@ -41,7 +41,7 @@ fn words_of_this_ends_section_that_others_change_change_nothing_here() {
 }
 
 #[test]
-fn what_others_wrote_there_is_healed_by_the_next_store_or_attach() {
+fn what_others_wrote_there_is_healed_by_the_next_store_or_attach_of_either_end() {
     let (mut a, mut b, spy) = pair();
     let (mut lb, mut cb) = b.attach(Attach::polled());
     let mut peer = cb.sender(0).unwrap();
@@ -60,7 +60,17 @@ fn what_others_wrote_there_is_healed_by_the_next_store_or_attach() {
     }
     let acknowledged = Snapshot::new(&spy, &CHANNELS).channel(0).unwrap().acknowledged;
     assert_eq!(acknowledged.count, 2);
-    // The whole section: an attach writes all that matters.
+    // The whole section: an attach of the peer, or of this end, writes all that matters.
+    scribble(&spy, u64::MAX, 0);
+    assert!(la.poll(0).is_up(), "nothing here");
+    lb.poll(0);
+    assert!(!lb.poll(0).is_up());
+    let (mut lb, mut cb) = b.attach(Attach::polled());
+    let mut peer = cb.sender(0).unwrap();
+    connect(&mut la, &mut lb);
+    assert!(matches!(receiver.try_recv(&mut buffer), Err(RecvError::PeerRestarted { .. })));
+    peer.try_send(b"healed").unwrap().ignore();
+    assert_eq!(receiver.try_recv(&mut buffer), Ok(Some(&b"healed"[..])));
     scribble(&spy, u64::MAX, 0);
     let (mut la, mut ca) = a.attach(Attach::polled());
     let mut receiver = ca.receiver(0).unwrap();

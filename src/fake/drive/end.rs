@@ -99,10 +99,14 @@ impl<'a, M: Memory + fmt::Debug> Lives<'a, M> {
         match what {
             0..4 => {
                 let state = self.poll(scene.tick());
-                // A poll that ends as Waiting may have taken a new epoch: the stores of an attach.
-                let attach = if state == LinkState::Waiting { attach_bound(self.channels).stores } else { 0 };
+                let more = match state {
+                    // Perhaps a new peer was answered, or a new epoch taken: the stores of an attach.
+                    LinkState::Waiting => attach_bound(self.channels).stores,
+                    LinkState::PeerRestarted => 8,
+                    _ => 0,
+                };
                 let accuses = matches!(state, LinkState::Violated(_) | LinkState::Incompatible { .. });
-                Called::within(9, 2 + attach, 0).accusing(accuses)
+                Called::within(9, 1 + more, 0).accusing(accuses)
             }
             4 => {
                 self.link.resync();
