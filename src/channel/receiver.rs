@@ -113,7 +113,7 @@ impl<'a, M: Memory> Receiver<'a, M> {
     /// Asks for one doorbell for the next message, and says whether there is something to look at already: a message, or
     /// news that [`try_recv`](Self::try_recv) reports as an error. If so, do not sleep.
     ///
-    /// At most 1 load and 2 stores.
+    /// At most 2 loads and 2 stores.
     #[must_use = "sleeping although a message is there waits for a doorbell that was never due"]
     pub fn arm(&mut self) -> bool {
         if self.session.is_none() || self.session != self.mailbox.board.session() || self.violation.is_some() {
@@ -125,7 +125,8 @@ impl<'a, M: Memory> Receiver<'a, M> {
             return false;
         }
         if self.joined {
-            Header::from_word(self.memory().load(self.place.slot(self.consumed))).stamp == stamp(self.consumed)
+            let header = Header::from_word(self.memory().load(self.place.slot(self.consumed)));
+            header.stamp == stamp(self.consumed) || self.key_at(wire::RING_AFTER) != self.key
         } else {
             let offered = self.key_at(wire::RING);
             offered == self.key || offered.is_later_generation_of(self.key)

@@ -194,6 +194,7 @@ impl<'a, M: Memory> Sender<'a, M> {
     }
 
     /// Restarts the channel after a violation. Returns how many messages were unacknowledged: at most so many are lost.
+    /// A receiver that sleeps is owed a doorbell: the next [`notice`](Self::notice) or send says so.
     ///
     /// At most 4 stores, and one for each slot.
     pub fn resync(&mut self) -> u64 {

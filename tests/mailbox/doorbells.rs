@@ -127,3 +127,28 @@ fn a_receiver_does_not_sleep_on_news_that_it_has_not_reported_yet() {
     assert!(matches!(receiver.try_recv(&mut buffer), Err(RecvError::PeerRestarted { .. })));
     assert!(!receiver.arm());
 }
+
+#[test]
+fn a_receiver_asleep_over_a_ring_that_its_sender_gives_up_is_rung_once() {
+    let (mut a, mut b, _) = pair();
+    let (mut la, mut ca) = a.attach(Attach::interrupt_driven(0));
+    let (mut lb, mut cb) = b.attach(Attach::interrupt_driven(1));
+    let (mut receiver, mut sender) = (ca.receiver(0).unwrap(), cb.sender(0).unwrap());
+    connect(&mut la, &mut lb);
+    let mut buffer = [0; 100];
+    sender.try_send(b"one").unwrap().ignore();
+    assert!(receiver.try_recv(&mut buffer).unwrap().is_some());
+    // Asleep, with nothing sent in the new ring; and then with a message in it that is the sender's next.
+    for sends in [false, true] {
+        assert!(!receiver.arm());
+        sender.resync();
+        let notice = if sends { sender.try_send(b"two").unwrap() } else { sender.notice() };
+        assert!(notice.is_due(), "the receiver sleeps over the old ring");
+        assert!(!sender.notice().is_due(), "once");
+        assert!(matches!(receiver.try_recv(&mut buffer), Err(RecvError::PeerResynced { .. })));
+        assert_eq!(receiver.try_recv(&mut buffer).unwrap().is_some(), sends);
+    }
+    // Given up before the wish is made: nobody would ring, so there is something to look at.
+    sender.resync();
+    assert!(receiver.arm(), "the ring is gone");
+}

@@ -80,7 +80,7 @@ fn drive(bytes: &[u8]) {
             }
             13 => {
                 let _ = (receiver.arm(), receiver.state(input.byte().into()));
-                oracle.end_call(Bound { loads: 1, stores: 2, words: 0 });
+                oracle.end_call(Bound { loads: 2, stores: 2, words: 0 });
             }
             14 => {
                 receiver.resync();

@@ -179,7 +179,7 @@ impl<M: Memory, const N: usize> Requester<'_, M, N> {
     }
 
     /// Asks for one doorbell for the next response, and says whether there is something to poll for already. If so, do not sleep;
-    /// if not, sleep no longer than until [`deadline`](Self::deadline). At most 1 load and 2 stores.
+    /// if not, sleep no longer than until [`deadline`](Self::deadline). At most 2 loads and 2 stores.
     #[must_use = "sleeping although a response is there waits for a doorbell that was never due"]
     pub fn arm(&mut self) -> bool {
         self.table.ended() > 0 || self.halves.receiver.arm()

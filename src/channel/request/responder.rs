@@ -174,7 +174,7 @@ impl<M: Memory, const N: usize> Responder<'_, M, N> {
     }
 
     /// Asks for one doorbell for the next request, and says whether there is one already, or news. If so, call [`next`](Self::next) before
-    /// sleeping; if it then takes nothing, no further answer could be kept. At most 1 load and 2 stores.
+    /// sleeping; if it then takes nothing, no further answer could be kept. At most 2 loads and 2 stores.
     #[must_use = "sleeping although a request is there waits for a doorbell that was never due"]
     pub fn arm(&mut self) -> bool {
         self.halves.receiver.arm()

@@ -70,7 +70,7 @@ fn drive(bytes: &[u8]) {
             }
             11 => {
                 let _ = server.arm();
-                oracle.end_call(Bound { loads: 1, stores: 2, words: 0 });
+                oracle.end_call(Bound { loads: 2, stores: 2, words: 0 });
             }
             12 => {
                 server.resync();

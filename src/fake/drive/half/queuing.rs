@@ -133,7 +133,7 @@ impl<M: Memory + fmt::Debug> Half for Receives<'_, M> {
             5 => self.receive(with.input.byte().into(), with),
             6 => {
                 let _ = self.receiver.arm();
-                Called::within(1, 2, 0)
+                Called::within(2, 2, 0)
             }
             _ => {
                 self.receiver.resync();

@@ -120,7 +120,7 @@ impl<M: Memory + fmt::Debug> Half for Asks<'_, M> {
             }
             10 => {
                 let _ = self.requester.arm();
-                return Called::within(1, 2, 0);
+                return Called::within(2, 2, 0);
             }
             _ => {
                 self.requester.resync();
@@ -227,7 +227,7 @@ impl<M: Memory + fmt::Debug> Half for Answers<'_, M> {
             }
             10 => {
                 let _ = self.responder.arm();
-                return Called::within(1, 2, 0);
+                return Called::within(2, 2, 0);
             }
             _ => {
                 self.responder.resync();
