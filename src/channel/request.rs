@@ -58,6 +58,7 @@ mod outcome;
 mod requester;
 mod responder;
 mod server;
+mod stats;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -66,7 +67,8 @@ mod tokens;
 pub use error::RequestError;
 pub use head::{RequestId, Status};
 pub use outcome::{Completion, Failure, Polled};
-pub use requester::{Requester, RequesterStats};
-pub use responder::{Incoming, Request, Responder, ResponderStats};
+pub use requester::Requester;
+pub use responder::{Incoming, Request, Responder};
 pub use server::{Answer, Call, Served, Server};
+pub use stats::{RequesterStats, ResponderStats};
 pub use tokens::Token;

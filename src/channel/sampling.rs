@@ -32,12 +32,14 @@
 
 mod error;
 mod reader;
+mod sample;
 mod subscriber;
 mod writer;
 
 pub use error::{ReadError, WriteError};
 #[cfg(feature = "protection")]
-pub(super) use reader::Taken;
-pub use reader::{Age, Reader, ReaderStats, Sample, Validity};
+pub use reader::{Reader, ReaderStats};
+pub(super) use sample::Taken;
+pub use sample::{Age, Sample, Validity};
 pub use subscriber::{Subscriber, Values, Watch};
 pub use writer::{Writer, WriterStats};

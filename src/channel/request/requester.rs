@@ -4,6 +4,7 @@ use super::error::RequestError;
 use super::halves::{Halves, Standing};
 use super::head::{HEAD, Order, RequestId, Status, head, words};
 use super::outcome::{Completion, Failure, Polled};
+use super::stats::RequesterStats;
 use super::table::{Match, Table};
 use crate::channel::channels::{Channels, TakeError};
 use crate::channel::error::{PeerViolation, RecvError, SendError};
@@ -12,35 +13,6 @@ use crate::channel::receiver::{Receiver, ReceiverStats};
 use crate::channel::sender::{Sender, SenderStats};
 use crate::channel::wire::kind;
 use crate::memory::Memory;
-
-/// What a requester has counted; each saturates. `started` is the sum of all ends and of the requests
-/// [`open`](Requester::open).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub struct RequesterStats {
-    /// Requests sent.
-    pub started: u64,
-    /// Ends by an answer.
-    pub answered: u64,
-    /// Ends as [`Failure::Refused`].
-    pub refused: u64,
-    /// Ends as [`Failure::Expired`].
-    pub expired: u64,
-    /// Ends as [`Failure::TimedOut`].
-    pub timed_out: u64,
-    /// Ends as [`Failure::Cancelled`].
-    pub cancelled: u64,
-    /// Ends as [`Failure::PeerRestarted`].
-    pub restarted: u64,
-    /// Ends as [`Failure::Resynced`].
-    pub resynced: u64,
-    /// Ends as [`Failure::Closed`].
-    pub closed: u64,
-    /// Responses dropped because their request had ended.
-    pub late: u64,
-    /// Cancellations of which the responder could not be told, because the channel was full.
-    pub untold: u64,
-}
 
 /// Makes requests on one channel and takes the responses from another, with up to `N` requests (1 to 65536) open at once.
 #[derive(Debug)]

@@ -3,6 +3,7 @@
 use super::error::RequestError;
 use super::halves::{Halves, Standing};
 use super::head::{HEAD, Order, RequestId, Status, head, words};
+use super::stats::ResponderStats;
 use super::tokens::{Token, Tokens};
 use crate::channel::channels::{Channels, TakeError};
 use crate::channel::error::{PeerViolation, RecvError, SendError};
@@ -36,31 +37,6 @@ pub enum Incoming {
     Cancelled(Token),
     /// The requester has cancelled a request that is answered already: dropped and counted.
     Late,
-}
-
-/// What a responder has counted; each saturates. `taken` is the sum of `done`, `expired`, `refused`, `cancelled`, `abandoned`
-/// and of the requests [`open`](Responder::open).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub struct ResponderStats {
-    /// Requests taken.
-    pub taken: u64,
-    /// Responses sent as [`Status::Done`].
-    pub done: u64,
-    /// Responses sent as [`Status::Expired`].
-    pub expired: u64,
-    /// Responses sent as [`Status::Refused`].
-    pub refused: u64,
-    /// Requests cancelled before they were answered.
-    pub cancelled: u64,
-    /// Requests whose session ended, or whose channel was restarted, before they were answered.
-    pub abandoned: u64,
-    /// Cancellations that came after the answer.
-    pub late: u64,
-    /// Answers refused because their request was over.
-    pub void: u64,
-    /// Calls that could have taken no request, because no further answer could be kept.
-    pub held_back: u64,
 }
 
 /// Takes requests from one channel and sends the responses on another, with up to `N` requests (1 to 65536) taken and not yet answered.
