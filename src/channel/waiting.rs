@@ -1,10 +1,13 @@
 //! Waiting for a channel: thin layers over `try_*`, which is the only state machine. What users must know stands in [`channel`](super).
 
+#[cfg(feature = "protection")]
+mod protected;
 mod reader;
 mod receiver;
 mod requester;
 mod responder;
 mod sender;
+mod server;
 
 use crate::notify::Event;
 use core::task::{Context, Poll};

@@ -3,6 +3,7 @@
 #[cfg(target_arch = "x86_64")]
 mod cores;
 mod interleavings;
+mod protected;
 mod requests;
 
 use super::{connect, pair};

@@ -15,3 +15,19 @@ pub struct Checked<'b> {
     /// Whether it is handed out for the first time: always, but for a sample that is read again.
     pub fresh: bool,
 }
+
+/// A message received into the caller's buffer, until its borrow allows to hand it out.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::channel) struct Received {
+    pub(super) len: usize,
+    pub(super) status: Status,
+    pub(super) age: u64,
+}
+
+impl Received {
+    pub(in crate::channel) fn into_checked(self, buffer: &[u8]) -> Checked<'_> {
+        let Self { len, status, age } = self;
+        // Always inside: the message was copied to the buffer's beginning.
+        Checked { bytes: buffer.get(..len).unwrap_or_default(), status, age, fresh: true }
+    }
+}

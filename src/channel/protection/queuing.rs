@@ -8,7 +8,7 @@ use super::super::receiver::{Receiver, ReceiverStats};
 use super::super::sender::{Sender, SenderStats};
 use super::super::wire::kind;
 use super::age::Since;
-use super::checked::Checked;
+use super::checked::{Checked, Received};
 use super::checker::{Arrival, Checker, Expected};
 use super::head::{Head, Words};
 use super::status::StatusCounts;
@@ -128,6 +128,12 @@ impl<M: Memory> ProtectedReceiver<'_, M> {
     /// link down counts as one that found nothing, and so poll the link first: a message that comes between poll and
     /// call is taken for younger than it is, by the time between them.
     pub fn try_recv<'b>(&mut self, buffer: &'b mut [u8], now: u64) -> Result<Option<Checked<'b>>, RecvError> {
+        let received = self.take(buffer, now)?;
+        Ok(received.map(|received| received.into_checked(buffer)))
+    }
+
+    /// Receives and checks the next message.
+    pub(in crate::channel) fn take(&mut self, buffer: &mut [u8], now: u64) -> Result<Option<Received>, RecvError> {
         let mut head = Words::default();
         let parts = match self.receiver.try_take_parts(head.as_flattened_mut(), buffer) {
             Ok(Some(parts)) => parts,
@@ -148,7 +154,7 @@ impl<M: Memory> ProtectedReceiver<'_, M> {
         let age = self.since.taken(now);
         let arrival = Arrival { session: self.receiver.key().bits(), age, now, fresh: true };
         let status = self.checker.check(arrival, &head, bytes);
-        Ok(Some(Checked { bytes, status, age, fresh: true }))
+        Ok(Some(Received { len: parts.len, status, age }))
     }
 
     /// Asks for one doorbell for the next message: see [`Receiver::arm`].

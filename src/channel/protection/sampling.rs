@@ -104,7 +104,7 @@ impl<M: Memory> ProtectedWriter<'_, M> {
 /// Reads one protected sampling channel.
 #[derive(Debug)]
 pub struct ProtectedReader<'a, M> {
-    reader: Reader<'a, M>,
+    pub(in crate::channel) reader: Reader<'a, M>,
     checker: Checker,
     /// Sessions, as the reader counts them, that the rest is about.
     restarts: u32,

@@ -61,6 +61,6 @@ impl<M: Memory> Sender<'_, M> {
 }
 
 /// Whether there is something to wait for.
-fn waits(sent: &Result<Notice, SendError>) -> bool {
+pub(super) fn waits(sent: &Result<Notice, SendError>) -> bool {
     matches!(sent, Err(SendError::Full | SendError::NotUp))
 }

@@ -190,3 +190,44 @@ fn a_responder_without_room_for_an_answer_takes_the_request_at_the_first_wake_af
     let taken = responder.poll_next(&mut cx, &&tick, 0, &mut buffer);
     assert!(matches!(taken, Poll::Ready(Ok(Incoming::Request(Request { operation: 8, .. })))), "{taken:?}");
 }
+
+#[test]
+fn a_server_sleeps_through_no_request_wherever_it_and_its_doorbell_fall() {
+    let mut slept = 0;
+    for start_at in 0..2 * STEPS {
+        let (first, second) = loop_back(1 << 14).unwrap();
+        let mut b = Mailbox::new(second, End::Second, &CHANNELS).unwrap();
+        let (mut lb, mut cb) = b.attach(Attach::interrupt_driven(1));
+        let (requester, bell) = (RefCell::new(cb.requester::<4>(0, 1, 1).unwrap()), Bell::default());
+        let script = Script::default();
+        let mut a = Mailbox::new(Stepped { script: &script, inner: first }, End::First, &CHANNELS).unwrap();
+        let (mut la, mut ca) = a.attach(Attach::interrupt_driven(0));
+        let mut server = Server::<_, 4, 40>::new(ca.responder::<4>(0, 1, 1).unwrap()).unwrap();
+        connect(&mut la, &mut lb);
+        let event = Stepped { script: &script, inner: &bell };
+        let wakes = Wakes::new();
+        let waker = wakes.clone().into();
+        let mut cx = Context::from_waker(&waker);
+        let mut scratch = [0; 40];
+        let answer = |call: Call<'_>, _: &mut [u8]| Answer::Done(call.operation as usize);
+        let idle = pin!(server.serve_async(&event, 1, || 0, &mut scratch, answer)).poll(&mut cx);
+        assert!(idle.is_pending(), "{idle:?}");
+        script.step.set(0);
+        script.at(start_at, || {
+            let (_, notice) = requester.borrow_mut().start(0, 7, b"news", 0).unwrap();
+            notice.ring(&bell).unwrap();
+        });
+        let mut polled = server.poll_serve(&mut cx, &event, 1, 0, &mut scratch, answer);
+        assert!(script.step.get() < 2 * STEPS, "started at {start_at}: {} steps", script.step.get());
+        script.rest();
+        if polled.is_pending() {
+            slept += 1;
+            assert!(wakes.take() >= 1, "started at {start_at}: asleep for ever");
+            polled = server.poll_serve(&mut cx, &event, 1, 0, &mut scratch, answer);
+        }
+        let Poll::Ready(Ok(Served { handled: 1, waiting: 0, .. })) = polled else { panic!("{start_at}: {polled:?}") };
+        let ended = requester.borrow_mut().poll(0, &mut scratch);
+        assert!(matches!(ended, Ok(Some(Polled::Ended(Completion { outcome: Ok(7), .. })))), "{ended:?}");
+    }
+    assert!(slept > 0, "no case in which the server sleeps");
+}
