@@ -24,6 +24,9 @@ pub use session::{News, Session, Violation};
 /// How long [`Client::connect`] waits for the server's first three messages. A server sends them at once.
 pub const GREETING_LIMIT: Duration = Duration::from_secs(10);
 
+/// The most reads of [`Client::process`] in a call.
+pub const READS: usize = 64;
+
 /// Why there is no (further) talk with the server.
 #[derive(Debug, Error)]
 pub enum ClientError {
@@ -196,14 +199,17 @@ impl Client {
         }
     }
 
-    /// Takes the next news without waiting; `None` when nothing is waiting. Call it until `None` whenever the client's
-    /// descriptor ([`AsFd`]) is readable.
+    /// Takes the next news without waiting; `None` when nothing is waiting, or nothing was news in [`READS`] reads. Call it until
+    /// `None` whenever the client's descriptor ([`AsFd`]) is readable.
     ///
     /// # Errors
     /// A protocol violation (every later call gives it again), or a full descriptor table, after which the connection is of no
     /// use either (the message that the lost descriptor belonged to is gone).
     pub fn process(&mut self) -> Result<Option<News>, ClientError> {
-        while !self.server_gone {
+        for _ in 0..READS {
+            if self.server_gone {
+                break;
+            }
             if self.out_of_step {
                 return Err(ClientError::DescriptorLimit { limit: descriptors::limit() });
             }
@@ -232,7 +238,9 @@ impl Client {
             if let Some(news) = self.process()? {
                 return Ok(Some(news));
             }
-            if self.server_gone || !readable(&self.socket, deadline)? {
+            // A server that never stops talking holds nobody past the deadline either.
+            let late = deadline.is_some_and(|deadline| Instant::now() >= deadline);
+            if self.server_gone || late || !readable(&self.socket, deadline)? {
                 return Ok(None);
             }
         }

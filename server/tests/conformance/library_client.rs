@@ -4,9 +4,10 @@ use std::io::{IoSlice, Write};
 use std::mem::MaybeUninit;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixListener;
+use std::time::Instant;
 
 use ivshmem_server::Client;
-use ivshmem_server::client::{ClientError, News, RingError, Violation};
+use ivshmem_server::client::{ClientError, News, READS, RingError, Violation};
 
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
@@ -105,6 +106,38 @@ fn a_server_that_breaks_the_protocol_is_an_error_with_the_value() {
     assert!(matches!(error, ClientError::Violation(Violation::Version(1))), "{error}");
     assert!(matches!(refused(Client::connect(&path)), ClientError::Refused));
     impostor.join().unwrap();
+}
+
+#[test]
+fn a_server_that_never_stops_talking_holds_no_call() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("socket");
+    let listener = UnixListener::bind(&path).unwrap();
+    let talker = std::thread::spawn(move || {
+        let (mut socket, _) = listener.accept().unwrap();
+        let memory = rustix::fs::memfd_create("memory", rustix::fs::MemfdFlags::CLOEXEC).unwrap();
+        rustix::fs::ftruncate(&memory, 4096).unwrap();
+        for (value, descriptor) in [(0_i64, None), (3, None), (-1, Some(&memory))] {
+            let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+            let mut control = SendAncillaryBuffer::new(&mut space);
+            let descriptors: Vec<_> = descriptor.iter().map(|descriptor| descriptor.as_fd()).collect();
+            if !descriptors.is_empty() {
+                assert!(control.push(SendAncillaryMessage::ScmRights(&descriptors)));
+            }
+            sendmsg(&socket, &[IoSlice::new(&value.to_le_bytes())], &mut control, SendFlags::empty()).unwrap();
+        }
+        // Somebody nobody knows has left, again and again; and then this server has.
+        for _ in 0..3 * READS + 8 {
+            socket.write_all(&9_i64.to_le_bytes()).unwrap();
+        }
+    });
+    let mut client = Client::connect(&path).unwrap();
+    talker.join().unwrap();
+    for _ in 0..2 {
+        assert_eq!(client.process().unwrap(), None, "nothing was news in so many reads");
+    }
+    assert_eq!(client.wait(Some(Instant::now())).unwrap(), None, "past the deadline there is no other try");
+    assert_eq!(client.process().unwrap(), Some(News::ServerGone));
 }
 
 #[test]
