@@ -37,8 +37,8 @@ mod subscriber;
 mod writer;
 
 pub use error::{ReadError, WriteError};
-#[cfg(feature = "protection")]
 pub use reader::{Reader, ReaderStats};
+#[cfg(feature = "protection")]
 pub(super) use sample::Taken;
 pub use sample::{Age, Sample, Validity};
 pub use subscriber::{Subscriber, Values, Watch};
