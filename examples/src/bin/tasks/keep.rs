@@ -12,15 +12,18 @@ use ivshmem_examples::options::Mode;
 use ivshmem_examples::say;
 use ivshmem_examples::station::Station;
 
-/// Rounds after which every task looks, doorbell or not, in interrupt mode: by so much a lost doorbell delays a command.
-const PATIENCE: u32 = 10;
-
-/// Goes round with each tick, until somebody said `quit`.
+/// Goes round with each tick, until somebody said `quit`. In interrupt mode every task looks after so many rounds, a millisecond each,
+/// doorbell or not; never with 0.
 #[embassy_executor::task]
-pub async fn keep(mut station: Station, mut link: Announcer<'static, SharedMemory>, shared: &'static Shared) {
+pub async fn keep(
+    mut station: Station,
+    mut link: Announcer<'static, SharedMemory>,
+    look_ms: u32,
+    shared: &'static Shared,
+) {
     let patience = match station.mode {
         Mode::Polled => 1,
-        Mode::Interrupt => PATIENCE,
+        Mode::Interrupt => look_ms,
     };
     let before: [u32; PAIRS] = core::array::from_fn(|pair| doorbell(pair).count());
     let mut ticker = Ticker::every(Duration::from_micros(TICK_US.into()));
@@ -39,7 +42,7 @@ pub async fn keep(mut station: Station, mut link: Announcer<'static, SharedMemor
         for pair in 0..PAIRS {
             // No doorbell tells of the link's state, nor of room.
             room(pair).wake();
-            if is_new || round % patience == 0 {
+            if is_new || round.checked_rem(patience) == Some(0) {
                 doorbell(pair).wake();
             }
         }

@@ -23,7 +23,8 @@
 //! | anything else | itself |
 //!
 //! Options: `mode=polled|interrupt`, by default `interrupt` if the device can; `device=<selector>`, by default the first; `stale_ms=<n>`, by
-//! default 500, 0 for never. In polled mode the tasks are woken by the tick alone.
+//! default 500, 0 for never; `look_ms=<n>`, how often every task looks although no doorbell rang, by default 10: by so much a lost
+//! doorbell delays a command; 0 for never. In polled mode the tasks are woken by the tick alone.
 
 #![cfg_attr(target_os = "none", no_std, no_main)]
 
@@ -38,6 +39,7 @@ use ivshmem::device::DoorbellRegister;
 use ivshmem::memory::SharedMemory;
 use ivshmem_examples::announcer::Announcer;
 use ivshmem_examples::machine::{Failed, Machine};
+use ivshmem_examples::options::{OptionError, Options};
 use ivshmem_examples::station::Station;
 use ivshmem_examples::{executor, say};
 use keep::keep;
@@ -52,6 +54,10 @@ ivshmem_examples::image!(run);
 const PAIRS: usize = 4;
 /// Where the samples go.
 const SAMPLES: usize = 2 * PAIRS;
+/// What the command line may have.
+const OPTIONS: &[&str] = &["mode", "device", "stale_ms", "look_ms"];
+/// How often every task looks in interrupt mode, in milliseconds, unless the option says otherwise.
+const LOOK_MS: u32 = 10;
 /// The tick, in microseconds: how finely tasks sleep.
 const TICK_US: u32 = 1000;
 
@@ -71,7 +77,8 @@ fn run(machine: &mut Machine) -> Result<(), Failed> {
     static MAILBOX: StaticCell<Mailbox<'static, SharedMemory>> = StaticCell::new();
     static SHARED: StaticCell<Shared> = StaticCell::new();
 
-    let (mut station, memory) = Station::open_with::<PAIRS>(machine, &["mode", "device", "stale_ms"])?;
+    let (mut station, memory) = Station::open_with::<PAIRS>(machine, OPTIONS)?;
+    let look_ms = look_ms(machine.command_line).map_err(|error| machine.failed(&error))?;
     station.timer.every(TICK_US).map_err(|error| machine.failed(&error))?;
     let mailbox = Mailbox::new(memory, End::First, &CHANNELS).map_err(|error| machine.failed(&error))?;
     let (link, mut channels) = MAILBOX.init(mailbox).attach(station.attach());
@@ -83,7 +90,7 @@ fn run(machine: &mut Machine) -> Result<(), Failed> {
     executor::run(
         |spawner| {
             spawned = halves.spawn(spawner, shared).and_then(|()| {
-                spawner.spawn(keep(station, link, shared)?);
+                spawner.spawn(keep(station, link, look_ms, shared)?);
                 Ok(())
             });
             shared.done.set(spawned.is_err());
@@ -93,6 +100,10 @@ fn run(machine: &mut Machine) -> Result<(), Failed> {
     spawned.map_err(|error| machine.failed(&error))?;
     report(shared);
     Ok(())
+}
+
+fn look_ms(command_line: &str) -> Result<u32, OptionError<'_>> {
+    Ok(Options::parse(command_line, OPTIONS)?.get("look_ms", "milliseconds, 0 for never")?.unwrap_or(LOOK_MS))
 }
 
 /// What the tasks own.

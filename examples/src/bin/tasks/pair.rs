@@ -86,7 +86,11 @@ pub fn room(pair: usize) -> &'static Vector {
 
 /// Takes command after command and answers each before the next.
 #[embassy_executor::task(pool_size = PAIRS)]
-pub async fn serve(mut pair: Pair, shared: &'static Shared) {
+pub async fn serve(pair: Pair, shared: &'static Shared) {
+    answer(pair, shared).await;
+}
+
+async fn answer(mut pair: Pair, shared: &Shared) {
     let mut buffer = [0; MAX_LEN];
     let mut taken = 0;
     loop {
@@ -144,6 +148,35 @@ fn milliseconds(command: &[u8]) -> Option<u16> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use core::future::Future;
+    use core::pin::pin;
+    use core::task::{Context, Waker};
+    use ivshmem::channel::{Attach, Channel, End, Mailbox};
+    use ivshmem::fake::memory::loop_back;
+
+    const CHANNELS: [Channel; 2] = [Channel::queuing(End::Second, 64, 248), Channel::queuing(End::First, 64, 248)];
+
+    #[test]
+    fn a_channel_that_its_peer_keeps_full_lets_other_tasks_run_after_every_turn() {
+        let (first, second) = loop_back(1 << 16).unwrap();
+        // Tasks own their halves for ever.
+        let mailbox = std::boxed::Box::leak(std::boxed::Box::new(Mailbox::new(first, End::First, &CHANNELS).unwrap()));
+        let mut peer = Mailbox::new(second, End::Second, &CHANNELS).unwrap();
+        let (mut link, mut channels) = mailbox.attach(Attach::polled());
+        let (mut peer_link, mut peer_channels) = peer.attach(Attach::polled());
+        let (mut commands, mut responses) = (peer_channels.sender(0).unwrap(), peer_channels.receiver(1).unwrap());
+        while !(link.poll(0).is_up() & peer_link.poll(0).is_up()) {}
+        let shared = Shared::default();
+        let mut task = pin!(answer(Pair::take(&mut channels, 0, None).unwrap(), &shared));
+        for turn in 1..=8 {
+            while let Ok(notice) = commands.try_send(b"again") {
+                notice.ignore();
+            }
+            assert!(task.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+            assert_eq!(shared.pairs[0].get().commands, u64::from(turn * TURN));
+            while responses.try_recv(&mut [0; MAX_LEN]).unwrap().is_some() {}
+        }
+    }
 
     #[test]
     fn only_whole_milliseconds_are_slept() {
