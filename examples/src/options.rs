@@ -158,6 +158,31 @@ impl fmt::Display for Mode {
     }
 }
 
+/// How many mailboxes an image serves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Windows(pub usize);
+
+impl Windows {
+    /// What `windows=` takes.
+    pub const EXPECTED: &'static str = "1 or 2";
+}
+
+/// Neither `1` nor `2`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UnknownCount;
+
+impl FromStr for Windows {
+    type Err = UnknownCount;
+
+    fn from_str(text: &str) -> Result<Self, UnknownCount> {
+        match text {
+            "1" => Ok(Self(1)),
+            "2" => Ok(Self(2)),
+            _ => Err(UnknownCount),
+        }
+    }
+}
+
 /// Which end of a mailbox an image is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Side(pub End);
@@ -201,6 +226,16 @@ mod tests {
         let options = Options::parse("mode=interrupt  count=12", KNOWN).unwrap();
         assert_eq!(options.get("mode", Mode::EXPECTED), Ok(Some(Mode::Interrupt)));
         assert_eq!(options.get("count", "a number"), Ok(Some(12)));
+    }
+
+    #[test]
+    fn an_image_serves_one_mailbox_or_two_and_not_none() {
+        for (text, expected) in [("1", Ok(Windows(1))), ("2", Ok(Windows(2)))] {
+            assert_eq!(text.parse(), expected);
+        }
+        for text in ["0", "3", ""] {
+            assert_eq!(text.parse::<Windows>(), Err(UnknownCount), "{text}");
+        }
     }
 
     #[test]

@@ -4,7 +4,7 @@ use crate::clock::Clock;
 use crate::failure::Named;
 use crate::interrupts::FIRST_DOORBELL;
 use crate::machine::{Failed, Machine};
-use crate::options::{Mode, OptionError, Options};
+use crate::options::{Mode, OptionError, Options, Windows};
 use crate::say;
 use crate::service::Service;
 use crate::timer::{self, Timer};
@@ -42,7 +42,7 @@ pub struct Station {
     pub mode: Mode,
     /// How the peer is rung; a plain device has no doorbell.
     pub doorbell: Option<DoorbellRegister>,
-    windows: u32,
+    windows: usize,
     stale_ms: u64,
     /// One for each vector in use.
     guards: Vec<StormGuard, MOST_VECTORS>,
@@ -157,7 +157,7 @@ impl Station {
     /// The mailboxes, First end: at the start of the memory, and if asked for a second one 64 KiB further on.
     pub fn mailboxes(&self, machine: &Machine, memory: &SharedMemory) -> Result<Mailboxes, Failed> {
         let mut mailboxes = Vec::new();
-        for number in 0..(self.windows as usize).min(2) {
+        for number in 0..self.windows {
             let offset = number * SECOND_WINDOW;
             let length = memory.len().saturating_sub(offset);
             let window = memory.window(offset, length).map_err(|error| machine.failed(&error))?;
@@ -246,7 +246,7 @@ impl Station {
 struct Asked {
     mode: Option<Mode>,
     selector: Selector,
-    windows: u32,
+    windows: usize,
     stale_ms: u64,
     storm: u32,
 }
@@ -255,13 +255,13 @@ fn options<'a>(command_line: &'a str, known: &'static [&'static str]) -> Result<
     let options = Options::parse(command_line, known)?;
     let mode = options.get("mode", Mode::EXPECTED)?;
     let selector = options.get("device", "an address, a number from 0, size:BYTES or subsystem:ID")?;
-    let windows = options.get("windows", "1 or 2")?;
+    let windows = options.get("windows", Windows::EXPECTED)?;
     let stale_ms = options.get("stale_ms", "milliseconds, 0 for never")?;
     let storm = options.get("storm", "interrupts a tick")?;
     Ok(Asked {
         mode,
         selector: selector.unwrap_or_default(),
-        windows: windows.unwrap_or(1),
+        windows: windows.map_or(1, |Windows(count)| count),
         stale_ms: stale_ms.unwrap_or(STALE_MS),
         storm: storm.unwrap_or(STORM),
     })

@@ -60,7 +60,7 @@ const BUDGET_US: u64 = 500;
 /// Commands taken in a cycle, at most, of all mailboxes together.
 const BUDGET: u32 = 256;
 /// What the command line may have.
-const OPTIONS: &[&str] = &["mode", "device", "end", "windows", "stale_ms", "storm", "broadcast"];
+const OPTIONS: &[&str] = &["mode", "device", "windows", "stale_ms", "storm", "broadcast"];
 
 fn run(machine: &mut Machine) -> Result<(), Failed> {
     let (mut station, memory) = Station::open_with::<1>(machine, OPTIONS)?;
@@ -137,4 +137,17 @@ fn run(machine: &mut Machine) -> Result<(), Failed> {
         );
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::OPTIONS;
+
+    #[test]
+    fn every_option_that_is_taken_is_described() {
+        let described = include_str!("main.rs").lines().take_while(|line| line.starts_with("//!")).collect::<String>();
+        for option in OPTIONS {
+            assert!(described.contains(&format!("`{option}=")), "{option}");
+        }
+    }
 }

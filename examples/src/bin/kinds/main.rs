@@ -16,8 +16,8 @@
 //! kinds: end messages=<n> samples=<n> requests=<n> cancelled=<n> calls=<n> protected=<n> bad=<n> restarts=<n>
 //! ```
 //!
-//! It ends, with exit code 33, after it has sent back the message `quit`. Options: as `echo`, and `end=first|second`, by
-//! default first.
+//! It ends, with exit code 33, after it has sent back the message `quit`. It looks at every tick of a millisecond and asks for no
+//! doorbell. Options: `mode`, `device`, `stale_ms` and `storm` as `echo`, and `end=first|second`, by default first.
 
 #![cfg_attr(target_os = "none", no_std, no_main)]
 
@@ -301,6 +301,9 @@ impl<'a> Kinds<'a> {
                     // Said once.
                     sent = self.protected_out.try_send(&answer);
                 }
+                if matches!(sent, Err(SendError::Violated(_))) {
+                    self.protected_out.resync();
+                }
                 self.ring_sent(sent);
                 true
             }
@@ -337,4 +340,42 @@ fn joined(name: &str, bytes: &[u8]) -> heapless::Vec<u8, { MAX_LEN - 24 }> {
         let _ = joined.push(byte);
     }
     joined
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ivshmem::channel::{Attach, Snapshot};
+    use ivshmem::fake::memory::loop_back;
+    use ivshmem::memory::Memory;
+
+    #[test]
+    fn a_protected_channel_whose_acknowledgement_is_overwritten_is_begun_anew() {
+        const CHANNELS: [Channel; 10] = channels(End::First);
+        let (first, second) = loop_back(1 << 16).unwrap();
+        let hostile = second.window(0, second.len()).unwrap();
+        let mut image = Mailbox::new(first, End::First, &CHANNELS).unwrap();
+        let mut peer = Mailbox::new(second, End::Second, &CHANNELS).unwrap();
+        let (mut link, halves) = image.attach(Attach::polled());
+        let mut kinds = Kinds::new(halves, 0, 1, None).unwrap();
+        let (mut peer_link, mut halves) = peer.attach(Attach::polled());
+        let mut messages = halves.protected_sender(8, SOURCE_IN).unwrap();
+        let window = Window { last: 8, enough: 1, tolerated: 1 };
+        let expected = Expected { source: SOURCE_OUT, max_lost: 4, validity: 0, window };
+        let mut answers = halves.protected_receiver(9, expected, 0).unwrap();
+        while !(link.poll(0).is_up() & peer_link.poll(0).is_up()) {}
+        let mut answered = |now| {
+            link.poll(now);
+            let _ = messages.try_send(b"this").map(Notice::ignore);
+            kinds.round(now);
+            matches!(answers.try_recv(&mut [0; MAX_LEN], now), Ok(Some(answer)) if answer.bytes == b"ok this")
+        };
+        assert!(answered(1));
+
+        // The word by which the peer's receiver acknowledges: more than was ever sent.
+        let word = Snapshot::new(&hostile, &CHANNELS).link(End::Second).offset + 0x100 + 9 * 128;
+        hostile.publish(word, hostile.load(word) | 0xffff_ffff);
+        assert!(!answered(2));
+        assert!((3..10).any(answered));
+    }
 }
