@@ -7,7 +7,7 @@ use super::{Failure, stop};
 use core::time::Duration;
 use embedded_io::{Read, ReadReady, Write as _, WriteReady};
 use ivshmem::channel::stream::{StreamError, StreamReader, StreamWriter};
-use ivshmem::channel::{Channel, Channels, Kind, Mailbox, RecvError, SendError, Snapshot};
+use ivshmem::channel::{Channel, Channels, Kind, LinkState, Mailbox, RecvError, SendError, Snapshot};
 use ivshmem::notify::{Doorbell, Wait};
 use ivshmem_peer::{Attachment, Backend, Mapping, Purpose, RingError, poll_until};
 use rustix::event::{PollFd, PollFlags};
@@ -16,8 +16,10 @@ use std::time::Instant;
 
 /// Pipe bytes: standard input into a queuing channel, and another one to standard output.
 ///
-/// Ends when standard input has ended and the other side receives, or when the other side closes. With --send or --receive alone there
-/// is only that direction. A restart of the other side ends it too, with exit code 1: bytes may be lost.
+/// Ends when standard input has ended and the other side has taken it, which closes the other direction too; or when the other side closes.
+/// With --send or --receive alone there is only that direction. Exit code 1: the other side closed before it took everything, or
+/// restarted, so that bytes may be lost; 4: it gave no sign of life for --timeout. What is on its way to a side that closes, at most
+/// a quarter of a channel, is lost without a word.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   ivshmem-peer stream --device file:/dev/shm/ivshmem --receive 0 --end first > program.ngc
@@ -35,7 +37,7 @@ pub(super) struct Stream {
     /// The channel that goes to standard output.
     #[arg(long, value_name = "N")]
     receive: Option<usize>,
-    /// How long to wait for the other side to come up, or to begin to receive, in seconds.
+    /// How long to wait for the other side to come up, to give a sign of life, or to take the last bytes, in seconds.
     #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=86400 * 365))]
     timeout: u64,
 }
@@ -97,6 +99,9 @@ impl Stream {
             (None, None) => (first(own), first(own.other())),
             given => given,
         };
+        if (send, receive) == (None, None) {
+            return Err(failed(&"the mailbox has no queuing channel to pipe through"));
+        }
         let mut mailbox = Mailbox::new(backend.memory().clone(), own, list).map_err(|error| failed(&error))?;
         let vector = receive.and_then(|channel| list.get(channel)).map_or(0, Channel::rings);
         let (mut attachment, mut channels) = Attachment::attach(&mut mailbox, &*backend, vector);
@@ -104,36 +109,49 @@ impl Stream {
         let mut buffer = vec![0; usize::from(u16::MAX)];
         let outcome = Pipe::new(&mut channels, send, receive, &bell, &mut buffer)
             .map_err(|error| failed(&*error))
-            .and_then(|mut pipe| self.pump(&mut attachment, &mut pipe, || receives(&*backend, list, send)));
+            .and_then(|mut pipe| self.pump(&mut attachment, &mut pipe, |sent| unread(&*backend, list, send, sent)));
         attachment.close();
         outcome
     }
 
+    /// `unread`: how many of so many messages the other side has not taken, give or take what it acknowledges later.
     fn pump(
         &self,
         attachment: &mut Attachment<'_>,
         pipe: &mut Pipe<'_>,
-        receives: impl Fn() -> bool,
+        unread: impl Fn(u64) -> u64,
     ) -> Result<(), Failure> {
         let mut patience = Patience::new("stream", Duration::from_secs(self.timeout));
+        let (mut was_up, mut least) = (false, u64::MAX);
         loop {
             stop::check()?;
             let state = attachment.poll();
+            was_up |= state.is_up();
+            if !was_up {
+                // An earlier user of the memory may have closed: no end of this stream.
+                patience.check(|| unlinked(state))?;
+                attachment.rest();
+                continue;
+            }
             match pipe.look(state.is_up())? {
                 Moved::Something => {
                     attachment.received();
                     patience.renew();
                     continue;
                 }
-                Moved::Closed => return Ok(()),
-                Moved::Nothing if pipe.is_done() => {
-                    if receives() {
-                        return Ok(());
+                Moved::Closed => return pipe.closed(unread(pipe.sent())),
+                Moved::Nothing if state == LinkState::Closed => return pipe.closed(unread(pipe.sent())),
+                Moved::Nothing if pipe.is_done() => match unread(pipe.sent()) {
+                    0 => return Ok(()),
+                    fewer if fewer < least => {
+                        least = fewer;
+                        patience.renew();
                     }
-                    patience.check(|| "sign that the other side receives; the bytes are in its queue".into())?;
-                }
-                Moved::Nothing if !state.is_up() => patience.check(|| unlinked(state))?,
-                Moved::Nothing => patience.renew(),
+                    _ => patience.check(|| "sign that the other side receives; the bytes are in its queue".into())?,
+                },
+                Moved::Nothing if matches!(state, LinkState::Up { .. }) => patience.renew(),
+                // Stale is up, too, but whoever stands still may have died.
+                Moved::Nothing => patience.check(|| unlinked(state))?,
             }
             attachment.rest();
         }
@@ -159,9 +177,28 @@ impl<'a> Pipe<'a> {
         })
     }
 
-    /// Standard input has ended, all of it is sent, and there is no other direction that goes on without it.
+    /// Standard input has ended, and all of it is sent.
     fn is_done(&self) -> bool {
         self.writer.is_some() && self.ended && self.waiting.is_empty()
+    }
+
+    /// Messages sent.
+    fn sent(&self) -> u64 {
+        self.writer.as_ref().map_or(0, |writer| writer.sender().stats().sent)
+    }
+
+    /// The other side has closed: a failure if there was more for it, with `unread` messages in its queue.
+    fn closed(&mut self, unread: u64) -> Result<(), Failure> {
+        if self.waiting.is_empty() && !self.ended {
+            self.ended = !take_input(&self.stdin, &mut self.waiting)?;
+        }
+        match (self.waiting.len(), unread) {
+            (0, 0) => Ok(()),
+            (unsent, unread) => Err(Failure::Failed(format!(
+                "the other side closed before it took everything: {unread} messages are unread in its queue, and of standard input \
+                 {unsent} bytes or more are not sent"
+            ))),
+        }
     }
 
     fn look(&mut self, up: bool) -> Result<Moved, Failure> {
@@ -186,7 +223,8 @@ impl<'a> Pipe<'a> {
         if self.waiting.is_empty() && !self.ended {
             self.ended = !take_input(&self.stdin, &mut self.waiting)?;
         }
-        while !self.waiting.is_empty() && writer.write_ready().map_err(|error| failed(&error))? {
+        // Asked for also if there is nothing to write: a restart is told by it.
+        while writer.write_ready().map_err(|error| failed(&error))? && !self.waiting.is_empty() {
             let count = writer.write(&self.waiting).map_err(|error| failed(&error))?;
             self.waiting.drain(..count);
             moved = Moved::Something;
@@ -214,10 +252,17 @@ fn take_input(stdin: &std::io::Stdin, bytes: &mut Vec<u8>) -> Result<bool, Failu
     }
 }
 
-/// Whether the peer has begun to receive what was sent in this session. From then on it gets all of it, even if this end closes.
-fn receives(backend: &dyn Backend, channels: &[Channel], send: Option<usize>) -> bool {
-    let lines = send.and_then(|channel| Snapshot::new(backend.memory(), channels).channel(channel));
-    lines.is_none_or(|lines| lines.ring == 0 || u64::from(lines.acknowledged.key.bits()) == lines.ring)
+/// How many of the `sent` messages of this session the peer has not taken: 0 if it has begun to and fewer are not acknowledged
+/// than it may leave so, which is less than a quarter of the ring.
+fn unread(backend: &dyn Backend, channels: &[Channel], send: Option<usize>, sent: u64) -> u64 {
+    let channel = send.and_then(|index| Some((channels.get(index)?, index)));
+    let Some((channel, index)) = channel.filter(|_| sent > 0) else { return 0 };
+    let Some(lines) = Snapshot::new(backend.memory(), channels).channel(index) else { return 0 };
+    if u64::from(lines.acknowledged.key.bits()) != lines.ring {
+        return sent;
+    }
+    let behind = (sent as u32).wrapping_sub(lines.acknowledged.count);
+    if behind < (channel.slots() / 4).max(1) { 0 } else { behind.into() }
 }
 
 fn failed(error: &StreamError) -> Failure {
