@@ -1,4 +1,5 @@
-//! A hostile peer, for testing the other end: it attaches like an honest one, talks, and then breaks the rules in one chosen way.
+//! A hostile peer, for testing the other end: it attaches like an honest one, talks on channels of every kind, and then breaks the rules
+//! in one chosen way. Protected channels it only scribbles on, steers wrongly and replays: what their sources are is not its to know.
 //!
 //! Everything it does follows from its seed, and from what the other end answers: over memory on which the two ends run in
 //! turns, the same seed makes the same stores in the same order. What it writes stays in its own section, which is all that a hypervisor
@@ -38,6 +39,7 @@
 //! ```
 
 mod freeze;
+mod half;
 mod hostile;
 mod length;
 mod life;
@@ -52,7 +54,7 @@ use core::fmt;
 use core::ops::ControlFlow;
 use fastrand::Rng;
 use hostile::Hostile;
-use ivshmem::channel::{Attach, Channel, End, Mailbox, MailboxError};
+use ivshmem::channel::{Attach, Channel, End, Mailbox, MailboxError, Notice};
 use ivshmem::memory::Memory;
 use ivshmem::notify::Doorbell;
 use life::Life;
@@ -66,7 +68,7 @@ pub enum Mode {
         /// In the other end's section too, as a peer can where the hypervisor does not keep it out.
         everywhere: bool,
     },
-    /// Slot headers whose stamp, tag or kind jumps, and acknowledgements, wishes and ring keys that do.
+    /// Slot headers whose stamp, tag or kind jumps, and acknowledgements, wishes, ring keys and numbers of samples that do.
     Stamp,
     /// Slot headers whose length lies, above the longest message or changing after it was published.
     Length,
@@ -128,7 +130,7 @@ pub struct Counts {
     pub stores: u64,
     /// Words stored that no honest peer would have stored there and then.
     pub hostile: u64,
-    /// Messages sent, tampered with or not.
+    /// Messages, samples, requests and responses sent, tampered with or not.
     pub sent: u64,
     /// Messages received.
     pub received: u64,
@@ -242,6 +244,16 @@ impl<M: Memory, D: Doorbell + ?Sized> World<'_, M, D> {
     fn counts(&self) -> Counts {
         let (stores, hostile) = self.memory.counts();
         Counts { stores, hostile, ..self.counts }
+    }
+
+    /// A message was sent: rings if that is due.
+    fn sent(&mut self, notice: Notice) {
+        self.counts.sent += 1;
+        let Some(doorbell) = self.doorbell else { return };
+        match notice.ring(doorbell) {
+            Ok(rang) => self.counts.rings += u64::from(rang),
+            Err(_) => self.counts.refused += 1,
+        }
     }
 
     fn ring(&mut self, peer: u16, vector: u16) {

@@ -3,10 +3,10 @@
 use core::cell::{Cell, RefCell};
 use ivshmem::memory::Memory;
 
-/// Changes what is published at an offset.
+/// Changes what is stored at an offset.
 type Tamper = Box<dyn FnMut(usize, u64) -> u64>;
 
-/// Memory that counts stores, that an end can die in, and that lies about what the end publishes.
+/// Memory that counts stores, that an end can die in, and that lies about what the end stores.
 pub(super) struct Hostile<'a, M> {
     memory: &'a M,
     stores: Cell<u64>,
@@ -41,7 +41,7 @@ impl<'a, M: Memory> Hostile<'a, M> {
         self.left.get() == Some(0)
     }
 
-    /// Changes what the mailbox publishes from now on.
+    /// Changes the words that the mailbox stores from now on, but for payloads.
     pub(super) fn tamper(&self, tamper: impl FnMut(usize, u64) -> u64 + 'static) {
         self.tamper.replace(Some(Box::new(tamper)));
     }
@@ -63,6 +63,13 @@ impl<'a, M: Memory> Hostile<'a, M> {
         self.stores.set(self.stores.get() + 1);
         true
     }
+
+    /// What is stored in the place of `value`.
+    fn told(&self, offset: usize, value: u64) -> u64 {
+        let told = self.tamper.borrow_mut().as_mut().map_or(value, |tamper| tamper(offset, value));
+        self.hostile.set(self.hostile.get() + u64::from(told != value));
+        told
+    }
 }
 
 impl<M: Memory> Memory for Hostile<'_, M> {
@@ -76,17 +83,14 @@ impl<M: Memory> Memory for Hostile<'_, M> {
 
     fn store(&self, offset: usize, value: u64) {
         if self.lives() {
-            self.memory.store(offset, value);
+            self.memory.store(offset, self.told(offset, value));
         }
     }
 
     fn publish(&self, offset: usize, value: u64) {
-        if !self.lives() {
-            return;
+        if self.lives() {
+            self.memory.publish(offset, self.told(offset, value));
         }
-        let told = self.tamper.borrow_mut().as_mut().map_or(value, |tamper| tamper(offset, value));
-        self.hostile.set(self.hostile.get() + u64::from(told != value));
-        self.memory.publish(offset, told);
     }
 
     fn copy_out(&self, offset: usize, bytes: &mut [u8]) {

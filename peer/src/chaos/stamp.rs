@@ -1,10 +1,11 @@
-//! Counters that jump: stamps, tags and kinds of slots, acknowledgements, wishes and the keys of rings.
+//! Counters that jump: stamps, tags and kinds of slots, acknowledgements, wishes, the keys of rings, and the numbers of samples.
 
 use super::life::Life;
 use super::target::Words;
 use super::{PATIENCE, Step, World};
 use core::ops::ControlFlow;
 use fastrand::Rng;
+use ivshmem::channel::Kind;
 use ivshmem::channel::wire::{self, Header, Key, Keyed};
 use ivshmem::memory::Memory;
 use ivshmem::notify::Doorbell;
@@ -55,7 +56,7 @@ fn index<M: Memory, D: Doorbell + ?Sized>(world: &mut World<'_, M, D>) {
     let rng = &mut world.rng;
     let offset = words.line + if rng.bool() { wire::ACKNOWLEDGED } else { wire::WISH };
     let found = world.memory.load(offset);
-    let word = if words.sends {
+    let word = if words.sends && words.kind != Kind::Sampling {
         let key = Key::from_bits(found as u32);
         match rng.u32(..3) {
             0 => u64::from(key.next_generation().bits()),

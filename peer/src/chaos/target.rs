@@ -3,7 +3,7 @@
 use super::{Chaos, Mode};
 use core::ops::Range;
 use fastrand::Rng;
-use ivshmem::channel::{End, Mailbox, Snapshot, wire};
+use ivshmem::channel::{End, Kind, Mailbox, Snapshot, wire};
 use ivshmem::memory::{Memory, SharedMemory};
 
 /// One channel's words, in bytes from the start of the mailbox.
@@ -13,6 +13,9 @@ pub(super) struct Words {
     pub(super) line: usize,
     /// Whether the hostile end sends on it.
     pub(super) sends: bool,
+    /// The other end's line of it.
+    theirs: usize,
+    pub(super) kind: Kind,
     pub(super) slots_at: usize,
     pub(super) stride: usize,
     pub(super) slots: u32,
@@ -47,10 +50,11 @@ impl Target {
         let second = look.link(End::Second).offset;
         // The mailbox was made: the configuration is good.
         let length = Mailbox::<SharedMemory>::required_len(plan.channels).unwrap_or(second);
-        let section = match plan.end {
-            End::First => 0..second,
-            End::Second => second..length,
+        let (section, other) = match plan.end {
+            End::First => (0..second, second),
+            End::Second => (second..length, 0),
         };
+        let everywhere = plan.mode == Mode::Scribble { everywhere: true };
         let all: Vec<Words> = plan
             .channels
             .iter()
@@ -60,6 +64,8 @@ impl Target {
                 Some(Words {
                     line: section.start + wire::CHANNEL_LINES + index * wire::LINE,
                     sends: channel.from() == plan.end,
+                    theirs: other + wire::CHANNEL_LINES + index * wire::LINE,
+                    kind: channel.kind(),
                     slots_at: look.channel(index)?.slots_at,
                     stride,
                     slots: channel.slots(),
@@ -70,12 +76,13 @@ impl Target {
         let lines = section.start..section.start + wire::CHANNEL_LINES + plan.channels.len() * wire::LINE;
         let one = plan.channel.and_then(|index| all.get(index)).copied();
         let Some(words) = one else {
-            let everywhere = plan.mode == Mode::Scribble { everywhere: true };
             let area = if everywhere { 0..length } else { section };
             return Self { channels: all, areas: vec![area], lines };
         };
         let line = words.line..words.line + wire::LINE;
-        let areas = if words.sends { vec![line.clone(), words.ring()] } else { vec![line.clone()] };
+        let mut areas = vec![line.clone()];
+        areas.extend((words.sends || everywhere).then(|| words.ring()));
+        areas.extend(everywhere.then(|| words.theirs..words.theirs + wire::LINE));
         Self { channels: vec![words], areas, lines: line }
     }
 

@@ -13,8 +13,8 @@ use std::time::Instant;
 
 /// Be a hostile peer, to test that the other end takes no harm
 ///
-/// Attaches to the mailbox like an honest peer, sends messages (chaos <life> <number>), and then breaks the rules in the way that
-/// the mode says, over and over. The other end must neither stop, nor fault, nor deliver anything false on other
+/// Attaches to the mailbox like an honest peer, sends messages, samples and requests (to do operation 0) of the text
+/// chaos <life> <number>, answers requests, and then breaks the rules in the way that the mode says, over and over. The other end must neither stop, nor fault, nor deliver anything false on other
 /// channels, and must serve an honest peer again afterwards. What is done follows from the seed and from how the other end answers.
 ///
 /// Ends after --steps or --seconds, or on Ctrl-C, with a line of counts:
@@ -69,7 +69,7 @@ enum How {
     Scribble,
     /// Stamps of slots and other counters jump.
     Stamp,
-    /// Lengths of messages lie, or change after they were published.
+    /// Lengths of messages, samples and requests lie, or change after they were published.
     Length,
     /// Doorbells without end on all vectors.
     Storm,
@@ -90,6 +90,10 @@ const WAITING: Duration = Duration::from_micros(200);
 
 impl Chaos {
     pub(super) fn run(&self) -> Result<(), Failure> {
+        if self.everywhere && self.mode != How::Scribble {
+            let message = format!("--everywhere is for scribble, not for {}\n", self.mode());
+            clap::Error::raw(clap::error::ErrorKind::ArgumentConflict, message).exit();
+        }
         let end = self.end.end();
         let (name, backend) = self.channels.open(Purpose::Exchange)?;
         let channels = self.channels.channels().channels();

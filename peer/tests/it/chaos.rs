@@ -271,7 +271,7 @@ fn stamps_and_indices_that_jump_are_violations_of_their_channel_and_the_others_d
     assert!(seen.violations["Header"] > 50 && seen.violations["Kind"] > 10, "{seen:?}");
     others_deliver_everything(&counts, &seen);
     // The acknowledgements of the channel that it receives.
-    let Outcome { seen, .. } = run(Chaos { channel: Some(1), ..hostile(Mode::Stamp, 6) }, 20_000);
+    let Outcome { counts, seen, .. } = run(Chaos { channel: Some(1), ..hostile(Mode::Stamp, 6) }, 20_000);
     assert!(seen.violations["Acknowledged"] > 100 && seen.violations.len() == 1, "{seen:?}");
     others_deliver_everything(&counts, &seen);
 }

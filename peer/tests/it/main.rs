@@ -3,6 +3,7 @@
 
 mod call;
 mod chaos;
+mod chaos_kinds;
 mod cli;
 mod dump;
 mod exchange;
