@@ -1,6 +1,7 @@
 //! `ivshmem-peer dump`.
 
-use super::{DeviceArguments, Failure, mailbox, say};
+use super::window::WindowArguments;
+use super::{Failure, mailbox, say};
 use ivshmem::channel::wire::{self, HEADER, Key, Keyed, SLOT_ALIGN};
 use ivshmem::channel::{COMMAND_RESPONSE, Channel, End, LinkLine, Mailbox, Snapshot, digest};
 use ivshmem::memory::Memory;
@@ -8,25 +9,21 @@ use ivshmem_peer::{Mapping, Purpose};
 
 /// Show what is in shared memory: both ends of the mailbox, its channels, and the messages in their slots.
 ///
-/// Only reads, so it may be used beside whoever exchanges messages; what both sides write meanwhile is seen in part. The kernel shows a
+/// Offsets are shown as from the mailbox's beginning. Only reads, so it may be used beside whoever exchanges messages; what both sides write meanwhile is seen in part. The kernel shows a
 /// function that another process holds by VFIO to nobody else: look at the same memory from outside that machine then.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   ivshmem-peer dump --device file:/dev/shm/ivshmem
+  ivshmem-peer dump --device file:/dev/shm/ivshmem --offset 0x10000
   ivshmem-peer dump --device sysfs:0000:00:03.0")]
 pub(super) struct Dump {
     #[command(flatten)]
-    device: DeviceArguments,
-    /// Where the mailbox begins in the shared memory, in bytes, a multiple of 8; the other offsets shown count from there.
-    #[arg(long, value_name = "BYTES", default_value_t = 0)]
-    offset: usize,
+    window: WindowArguments,
 }
 
 impl Dump {
     pub(super) fn run(&self) -> Result<(), Failure> {
-        let (name, backend) = self.device.open(Purpose::Access)?;
-        let backend =
-            ivshmem_peer::window(backend, self.offset).map_err(|error| Failure::Failed(format!("{name}: {error}")))?;
+        let (name, backend) = self.window.open(Purpose::Access)?;
         let memory = backend.memory();
         let need = Mailbox::<Mapping>::required_len(&COMMAND_RESPONSE)
             .map_err(|error| Failure::Failed(format!("{name}: {error}")))?;

@@ -186,7 +186,13 @@ impl Write {
         let mut mailbox = Mailbox::new(backend.memory().clone(), self.end.end(), self.window.channels().channels())
             .map_err(|error| failed(&error))?;
         let (mut attachment, mut channels) = Attachment::attach(&mut mailbox, &*backend, 0);
-        let mut writer = channels.writer(self.channel).map_err(|error| failed(&error))?;
+        let mut writer = match channels.writer(self.channel) {
+            Ok(writer) => writer,
+            Err(error) => {
+                attachment.close();
+                return Err(failed(&error));
+            }
+        };
         let mut write = |attachment: &mut Attachment<'_>, value: &[u8]| match writer.write(value) {
             Ok(notice) => {
                 attachment.ring(notice);

@@ -82,3 +82,12 @@ fn garbage_is_shown_as_the_numbers_it_is() {
     assert_eq!(lines.iter().filter(|line| line.starts_with("dump: slot ")).count(), 128);
     assert_eq!(lines.last().unwrap(), "dump: end");
 }
+
+#[test]
+fn a_mailbox_behind_an_offset_is_found_by_it_in_either_notation() {
+    let file = memory_file(1 << 17);
+    let dump = |offset| stdout(&peer(&["dump", "--device", &file.device, "--offset", offset]));
+    let lines = dump("0x10000");
+    assert!(lines.contains(" size=65536 mailbox=40960\n"), "{lines}");
+    assert_eq!(lines, dump("65536"));
+}

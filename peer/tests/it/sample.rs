@@ -126,6 +126,16 @@ fn a_value_too_long_a_channel_of_another_kind_and_a_window_outside_are_said() {
 }
 
 #[test]
+fn a_writer_that_finds_no_such_channel_closes_the_session_that_it_began() {
+    let file = memory_file(1 << 16);
+    let output = peer(&[&["sample", "write", "--channel", "1", "x"], &at(&file)[..]].concat());
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("channel 1 is sent by the First end"), "{}", stderr(&output));
+    let mut subscriber = Subscriber::new(window(&file), End::Second, &CHANNELS).unwrap();
+    assert_eq!(subscriber.subscribe(0).0.poll(0), ivshmem::channel::LinkState::Closed);
+}
+
+#[test]
 fn stats_counts_what_was_sent_received_and_is_in_flight() {
     let file = memory_file(1 << 16);
     let (first, second) = (mapping(&file), mapping(&file));
