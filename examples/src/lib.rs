@@ -4,6 +4,17 @@
 //! [`machine::Machine`], talks on COM1 ([`serial`]: text, one event a line) and COM2 ([`logger`]: defmt), and ends
 //! through isa-debug-exit ([`exit`]). Read [`machine`] first: it puts the other modules in order.
 //!
+//! To boot one by hand, here polled beside a process of the host (`-append 'key=value ...'` gives options, COM2 is the defmt log):
+//!
+//! ```text
+//! cargo xtask build
+//! truncate -s 1M memory
+//! qemu-system-x86_64 -M q35 -cpu max -m 128 -nodefaults -display none -no-reboot -serial stdio -serial null \
+//!     -device isa-debug-exit,iobase=0xf4,iosize=4 -object memory-backend-file,id=m,mem-path=memory,size=1M,share=on \
+//!     -device ivshmem-plain,memdev=m -kernel target/images/echo.elf &
+//! cargo xtask peer -- send --device file:memory quit
+//! ```
+//!
 //! On a host the crate only checks, lints and runs the unit tests of its pure parts.
 #![no_std]
 
