@@ -11,7 +11,7 @@
 //! truncate -s 1M memory
 //! qemu-system-x86_64 -M q35 -cpu max -m 128 -nodefaults -display none -no-reboot -serial stdio -serial null \
 //!     -device isa-debug-exit,iobase=0xf4,iosize=4 -object memory-backend-file,id=m,mem-path=memory,size=1M,share=on \
-//!     -device ivshmem-plain,memdev=m -kernel target/images/echo.elf &
+//!     -device ivshmem-plain,memdev=m -kernel target/images/echo.elf </dev/null &
 //! cargo xtask peer -- send --device file:memory quit
 //! ```
 //!
