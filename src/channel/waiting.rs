@@ -13,21 +13,30 @@ use crate::notify::Event;
 use core::task::{Context, Poll};
 use embedded_hal::delay::DelayNs;
 
-/// Looks; then registers, arms and, if that found news, looks again.
+/// Looks; then registers, arms and, if that found news, looks again: twice, as that look may have joined a session that began
+/// meanwhile, and then nothing was wished for in it yet. Three looks at most, and two times `arm`.
 fn poll_on<T, S, E: Event + ?Sized>(
     half: &mut S,
     cx: &mut Context<'_>,
     event: &E,
     mut look: impl FnMut(&mut S) -> Poll<T>,
-    arm: impl FnOnce(&mut S) -> bool,
+    arm: impl Fn(&mut S) -> bool,
 ) -> Poll<T> {
     if let Poll::Ready(seen) = look(half) {
         return Poll::Ready(seen);
     }
     // Before the wish: the doorbell that it asks for then finds the waker.
     event.register(cx.waker());
-    // After the registration: whatever rang before it is found by this look.
-    if arm(half) { look(half) } else { Poll::Pending }
+    // After the registration: whatever rang before it is found by these looks.
+    for _ in 0..2 {
+        if !arm(half) {
+            break;
+        }
+        if let Poll::Ready(seen) = look(half) {
+            return Poll::Ready(seen);
+        }
+    }
+    Poll::Pending
 }
 
 /// Looks until `look` is done, with `step_ns` between two looks and at most `limit_ns` in all; then gives what the last look gave.

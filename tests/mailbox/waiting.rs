@@ -125,6 +125,35 @@ fn a_link_that_is_not_up_is_waited_for_and_its_end_is_reported() {
     assert_eq!(wakes.take(), 1);
 }
 
+/// An event at whose registration something happens on another core, just before.
+struct Meanwhile<F>(F);
+
+impl<F: Fn()> Event for Meanwhile<F> {
+    fn count(&self) -> u32 {
+        0
+    }
+
+    fn register(&self, _: &Waker) {
+        (self.0)();
+    }
+}
+
+#[test]
+fn a_task_whose_link_comes_up_while_it_registers_is_rung_for_the_first_message() {
+    let (mut a, mut b, _) = pair();
+    let (la, mut ca) = a.attach(Attach::interrupt_driven(0));
+    let (lb, mut cb) = b.attach(Attach::interrupt_driven(1));
+    let (mut receiver, mut sender) = (ca.receiver(0).unwrap(), cb.sender(0).unwrap());
+    let links = RefCell::new((la, lb));
+    let event = Meanwhile(|| {
+        let (la, lb) = &mut *links.borrow_mut();
+        connect(la, lb);
+    });
+    let mut cx = Context::from_waker(Waker::noop());
+    assert!(receiver.poll_recv(&mut cx, &event, &mut [0; 100]).is_pending());
+    assert!(sender.try_send(b"first").unwrap().is_due(), "asleep, and nobody rings");
+}
+
 #[test]
 fn a_send_into_a_full_channel_is_ready_once_there_is_room_and_sends_once() {
     let (mut a, mut b, _) = pair();

@@ -12,7 +12,7 @@ use embedded_hal::delay::DelayNs;
 
 impl<M: Memory> ProtectedSender<'_, M> {
     /// Sends one message, or has the task woken by `event` to try again while the channel is full or the link not up: as
-    /// [`Sender::poll_send`](super::super::Sender::poll_send).
+    /// [`Sender::poll_send`](super::super::Sender::poll_send), with at most the accesses of 3 [`try_send`](Self::try_send).
     pub fn poll_send<E: Event + ?Sized>(
         &mut self,
         cx: &mut Context<'_>,
@@ -22,7 +22,7 @@ impl<M: Memory> ProtectedSender<'_, M> {
         let look = |this: &mut Self| {
             Some(this.try_send(message)).filter(|sent| !waits(sent)).map_or(Poll::Pending, Poll::Ready)
         };
-        // No doorbell announces room, and so there is no wish to make: only to look once more.
+        // No doorbell announces room, and so there is no wish to make: only to look again.
         super::poll_on(self, cx, event, look, |_| true)
     }
 
@@ -50,7 +50,7 @@ impl<M: Memory> ProtectedReceiver<'_, M> {
     /// channel's vector, when there is something to look at. A link that is not up counts as no message.
     ///
     /// The age counts from the last look that found nothing: where there is a validity period, wake the event more often than that, or
-    /// what comes after a long sleep is stale. The accesses of two `try_recv` and an [`arm`](Self::arm). One task waits on an event.
+    /// what comes after a long sleep is stale. At most the accesses of 3 `try_recv` and 2 [`arm`](Self::arm). One task waits on an event.
     pub fn poll_recv<'b, E: Event + ?Sized>(
         &mut self,
         cx: &mut Context<'_>,

@@ -11,7 +11,7 @@ impl<M: Memory> Reader<'_, M> {
     /// Whether there is a value that [`read`](Self::read) has not given yet, or an error that it will give; if not, has the task
     /// woken by `event`, the record of this channel's vector, when there is. A link that is not up counts as no value.
     ///
-    /// At most 3 loads and 1 store. One task waits on an event. A [`Subscriber`](super::super::Subscriber)'s reader is never rung: its
+    /// At most 5 loads and 2 stores. One task waits on an event. A [`Subscriber`](super::super::Subscriber)'s reader is never rung: its
     /// `event` is one that is woken periodically.
     pub fn poll_changed<E: Event + ?Sized>(&mut self, cx: &mut Context<'_>, event: &E) -> Poll<()> {
         let look = |this: &mut Self| if this.has_news() { Poll::Ready(()) } else { Poll::Pending };

@@ -12,7 +12,7 @@ impl<M: Memory> Receiver<'_, M> {
     /// Receives the next message, or has the task woken by `event`, the record of this channel's vector, when there is something
     /// to look at. A link that is not up counts as no message.
     ///
-    /// The accesses of two [`try_recv`](Self::try_recv) and an [`arm`](Self::arm). One task waits on an event.
+    /// At most the accesses of 3 [`try_recv`](Self::try_recv) and 2 [`arm`](Self::arm). One task waits on an event.
     pub fn poll_recv<'b, E: Event + ?Sized>(
         &mut self,
         cx: &mut Context<'_>,
@@ -69,11 +69,15 @@ impl<M: Memory> Receiver<'_, M> {
         // Before the wish: the doorbell that it asks for then finds the waker.
         event.register(cx.waker());
         let count = event.count();
-        // After the registration: whatever rang before it is found by this look.
-        if self.arm()
-            && let Poll::Ready(taken) = self.look(buffer)
-        {
-            return Poll::Ready(taken);
+        // After the registration: whatever rang before it is found by these looks. Twice, as the first may have joined a session
+        // that began meanwhile, and then nothing was wished for in it yet.
+        for _ in 0..2 {
+            if !self.arm() {
+                break;
+            }
+            if let Poll::Ready(taken) = self.look(buffer) {
+                return Poll::Ready(taken);
+            }
         }
         self.armed_at = Some(count);
         self.stats.sleeps = self.stats.sleeps.saturating_add(1);

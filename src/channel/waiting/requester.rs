@@ -12,7 +12,7 @@ impl<M: Memory, const N: usize> Requester<'_, M, N> {
     /// channel's vector, when there is something to poll for. A link that is not up counts as nothing.
     ///
     /// No doorbell tells that a budget has passed: whoever gives budgets wakes the event no later than at [`deadline`](Self::deadline), or
-    /// periodically. The accesses of two `poll` and an [`arm`](Self::arm). One task waits on an event.
+    /// periodically. At most the accesses of 3 `poll` and 2 [`arm`](Self::arm). One task waits on an event.
     pub fn poll_completed<E: Event + ?Sized>(
         &mut self,
         cx: &mut Context<'_>,

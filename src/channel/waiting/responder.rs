@@ -13,7 +13,7 @@ impl<M: Memory, const N: usize> Responder<'_, M, N> {
     /// vector, when there may be one. A link that is not up counts as no message.
     ///
     /// While `N` requests are open, or the response channel is full, none is taken though there may be some: answer first, and as no doorbell
-    /// announces room, wake the event now and then. The accesses of two `next` and an [`arm`](Self::arm). One task waits on an event.
+    /// announces room, wake the event now and then. At most the accesses of 3 `next` and 2 [`arm`](Self::arm). One task waits on an event.
     pub fn poll_next<E: Event + ?Sized>(
         &mut self,
         cx: &mut Context<'_>,

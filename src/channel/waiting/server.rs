@@ -10,7 +10,7 @@ impl<M: Memory, const N: usize, const LEN: usize> Server<'_, M, N, LEN> {
     /// Serves what has come, as [`serve`](Self::serve) does, or has the task woken by `event`, the record of the request channel's vector,
     /// when there may be something to serve. A link that is not up counts as no request.
     ///
-    /// Requests that the budget left are served first, before any wait. The accesses of two `serve` and an [`arm`](Self::arm). One task
+    /// Requests that the budget left are served first, before any wait. At most the accesses of 3 `serve` and 2 [`arm`](Self::arm). One task
     /// waits on an event.
     pub fn poll_serve<E: Event + ?Sized>(
         &mut self,

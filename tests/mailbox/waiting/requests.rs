@@ -2,13 +2,13 @@
 
 use super::super::connect;
 use super::interleavings::{Script, Stepped};
-use super::{Bell, Steps, Wakes};
+use super::{Bell, Meanwhile, Steps, Wakes};
 use ivshmem::channel::request::*;
 use ivshmem::channel::*;
 use ivshmem::fake::memory::loop_back;
 use std::cell::{Cell, RefCell};
 use std::pin::pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 /// Second asks, First answers.
 const CHANNELS: [Channel; 2] = [Channel::request(End::Second, 4, 56), Channel::response(End::First, 4, 56).vector(1)];
@@ -230,4 +230,22 @@ fn a_server_sleeps_through_no_request_wherever_it_and_its_doorbell_fall() {
         assert!(matches!(ended, Ok(Some(Polled::Ended(Completion { outcome: Ok(7), .. })))), "{ended:?}");
     }
     assert!(slept > 0, "no case in which the server sleeps");
+}
+
+#[test]
+fn a_task_whose_link_comes_up_while_it_registers_is_rung_for_the_first_request() {
+    let (first, second) = loop_back(1 << 14).unwrap();
+    let mut a = Mailbox::new(first, End::First, &CHANNELS).unwrap();
+    let mut b = Mailbox::new(second, End::Second, &CHANNELS).unwrap();
+    let (la, mut ca) = a.attach(Attach::interrupt_driven(0));
+    let (lb, mut cb) = b.attach(Attach::interrupt_driven(1));
+    let (mut responder, mut requester) = (ca.responder::<4>(0, 1, 1).unwrap(), cb.requester::<4>(0, 1, 1).unwrap());
+    let links = RefCell::new((la, lb));
+    let event = Meanwhile(|| {
+        let (la, lb) = &mut *links.borrow_mut();
+        connect(la, lb);
+    });
+    let mut cx = Context::from_waker(Waker::noop());
+    assert!(responder.poll_next(&mut cx, &event, 0, &mut [0; 40]).is_pending());
+    assert!(requester.start(0, 7, b"", 0).unwrap().1.is_due(), "asleep, and nobody rings");
 }
