@@ -18,11 +18,10 @@ pub(super) struct Board {
     closed: AtomicU32,
     /// Counts the link's polls, wrapping.
     polls: AtomicU32,
-    /// The low halves of this side's epoch and of the peer's of the session: the keys of either's samples.
+    /// The low half of this side's epoch: the key of its samples.
     epoch: AtomicU32,
-    peer_epoch: AtomicU32,
-    /// When the session came up, in the link's ticks.
-    up_at: AtomicU64,
+    /// Bits 0 to 31: that of the peer's, in the session whose count, as in `session`, is in bits 32 to 62.
+    peer_epoch: AtomicU64,
 }
 
 /// A session as a half sees it: the key on the wire, and a count that tells two sessions of the same key apart.
@@ -65,18 +64,21 @@ impl Board {
         (word as u32 != 0).then_some(Session::from_word(word))
     }
 
-    /// The link came up, at `now`, with a peer of this epoch.
-    pub(super) fn up_with(&self, key: Key, peer_epoch: u32, now: u64) {
-        // Relaxed, both: `up` publishes them. A reader of samples that sees them early finds no sample under such a key.
-        self.peer_epoch.store(peer_epoch, Ordering::Relaxed);
-        self.up_at.store(now, Ordering::Relaxed);
+    /// The link came up with a peer of this epoch.
+    pub(super) fn up_with(&self, key: Key, peer_epoch: u32) {
+        // Relaxed: `up` publishes it. A reader of samples that sees it early finds the count of another session.
+        self.peer_epoch.store(self.next_count() << 32 | u64::from(peer_epoch), Ordering::Relaxed);
         self.up(key);
     }
 
+    /// The count of the session that comes up next.
+    fn next_count(&self) -> u64 {
+        ((self.session.load(Ordering::Relaxed) & !UP) >> 32).wrapping_add(1) & 0x7fff_ffff
+    }
+
     fn up(&self, key: Key) {
-        let count = ((self.session.load(Ordering::Relaxed) & !UP) >> 32).wrapping_add(1) & 0x7fff_ffff;
         // Release: pairs with `session`. No read-modify-write is needed: the link is the only writer.
-        self.session.store(UP | count << 32 | u64::from(key.bits()), Ordering::Release);
+        self.session.store(UP | self.next_count() << 32 | u64::from(key.bits()), Ordering::Release);
     }
 
     /// The link went down.
@@ -105,14 +107,10 @@ impl Board {
         Key::from_bits(self.epoch.load(Ordering::Acquire))
     }
 
-    /// The key of the peer's samples. Meaningful in a session.
-    pub(super) fn peer_epoch(&self) -> Key {
-        Key::from_bits(self.peer_epoch.load(Ordering::Relaxed))
-    }
-
-    /// When the session came up.
-    pub(super) fn up_at(&self) -> u64 {
-        self.up_at.load(Ordering::Relaxed)
+    /// The key of the peer's samples in this session; `None` if the link, on another core, has gone on to a later one.
+    pub(super) fn peer_epoch(&self, session: Session) -> Option<Key> {
+        let word = self.peer_epoch.load(Ordering::Relaxed);
+        (word >> 32 == u64::from(session.count)).then_some(Key::from_bits(word as u32))
     }
 
     pub(super) fn set_closed(&self, closed: Closed) {

@@ -152,7 +152,7 @@ impl<'a, M: Memory> Link<'a, M> {
         self.met = self.seen;
         self.stats.sessions = self.stats.sessions.saturating_add(1);
         self.peer_beat_at = now;
-        self.mailbox.board.up_with(self.key(), self.seen as u32, now);
+        self.mailbox.board.up_with(self.key(), self.seen as u32);
         log!(info, "mailbox: link up, session={=u64:x} peer={}", self.session(), self.peer_id());
     }
 

@@ -109,3 +109,21 @@ fn a_half_on_another_core_than_the_link_follows_it_into_the_next_session() {
         assert_eq!(await_message(&mut receiver), Ok(2));
     });
 }
+
+#[test]
+fn what_a_peer_sent_before_it_closed_is_received_before_the_close_is_answered() {
+    explore(Bound::Preemptions(3), &CHANNELS, |mut first, mut second| {
+        let (mut sender, mut receiver) = halves(&mut first, &mut second);
+        send(&mut sender, 1).unwrap().ignore();
+        assert_eq!(await_message(&mut receiver), Ok(1));
+        // The receiver's link is on another core than the receiver.
+        let closing = thread::spawn(move || {
+            send(&mut sender, 2).unwrap().ignore();
+            first.link.close();
+            assert_eq!(second.link.poll(0), LinkState::Closed);
+        });
+        assert_eq!(await_message(&mut receiver), Ok(2));
+        assert_eq!(await_message(&mut receiver), Err(RecvError::Closed));
+        closing.join().unwrap();
+    });
+}

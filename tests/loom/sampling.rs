@@ -87,3 +87,27 @@ fn a_reader_that_arms_sees_the_value_or_is_rung() {
         assert!(sees || is_rung, "asleep although there is a new value and no doorbell due");
     });
 }
+
+#[test]
+fn a_reader_on_another_core_than_the_link_accuses_no_writer_that_came_back() {
+    explore(Bound::Preemptions(2), &SAMPLES, |mut first, mut second| {
+        let mut reader = second.channels.reader(0).unwrap();
+        write(&mut first.channels.writer(0).unwrap(), 1, 2);
+        assert_eq!(number(reader.try_read(&mut [0; 16], 0).unwrap().bytes), 2);
+        // SAFETY: the writer was a temporary value.
+        let mut first = unsafe { first.attach_anew() };
+        write(&mut first.channels.writer(0).unwrap(), 101, 101);
+        first.link.poll(0);
+        let polling = thread::spawn(move || {
+            assert_eq!(second.link.poll(0), LinkState::PeerRestarted);
+            assert!(second.link.poll(0).is_up());
+        });
+        for _ in 0..2 {
+            match reader.try_read(&mut [0; 16], 0) {
+                Ok(sample) => assert_eq!(number(sample.bytes), 101),
+                Err(error) => assert!(matches!(error, ReadError::NotUp | ReadError::Empty), "{error:?}"),
+            }
+        }
+        polling.join().unwrap();
+    });
+}

@@ -54,10 +54,10 @@ fn a_value_is_stale_past_the_refresh_period_on_the_readers_clock_and_valid_again
         let sample = reader.try_read(&mut buffer, now).unwrap();
         (sample.validity, sample.age.at_least, sample.age.at_most)
     };
-    // The link came up at 0, and nobody knows what was since.
-    assert_eq!(look(100, &mut reader), (Validity::Valid, 0, 100));
-    assert_eq!(look(110, &mut reader), (Validity::Valid, 10, 110));
-    assert_eq!(look(111, &mut reader), (Validity::Stale, 11, 111));
+    // There at the first look, and nobody knows for how long.
+    assert_eq!(look(100, &mut reader), (Validity::Valid, 0, u64::MAX));
+    assert_eq!(look(110, &mut reader), (Validity::Valid, 10, u64::MAX));
+    assert_eq!(look(111, &mut reader), (Validity::Stale, 11, u64::MAX));
     writer.write(b"b").unwrap().ignore();
     assert_eq!(look(113, &mut reader), (Validity::Valid, 0, 2));
     // A clock that runs backwards delays it, and nothing else.
@@ -235,7 +235,8 @@ fn several_readers_in_different_vms_read_one_writer_and_write_nothing() {
 #[test]
 fn a_subscriber_sees_the_writer_come_restart_stop_beating_go_on_and_close() {
     let (mut a, _, spy) = ends();
-    let mut subscriber = Subscriber::new(spy, End::First, &CHANNELS).unwrap();
+    let window = spy.window(0, spy.len()).unwrap();
+    let mut subscriber = Subscriber::new(window, End::First, &CHANNELS).unwrap();
     let (mut watch, mut values) = subscriber.subscribe(10);
     let mut reader = values.reader(0).unwrap();
     let mut buffer = [0; 40];
@@ -264,6 +265,11 @@ fn a_subscriber_sees_the_writer_come_restart_stop_beating_go_on_and_close() {
     assert_eq!(writer.write(b"three"), Err(WriteError::Closed));
     assert_eq!(watch.poll(13), LinkState::Closed);
     assert_eq!(reader.try_read(&mut buffer, 13), Err(ReadError::Closed));
+    spy.store(wire::link::STATE, 3);
+    for _ in 0..2 {
+        assert!(matches!(watch.poll(14), LinkState::Violated(PeerViolation::State { found: 3 })));
+    }
+    assert_eq!(watch.stats(), LinkStats { polls: 9, sessions: 2, peer_restarts: 1, violations: 1 });
 }
 
 #[test]

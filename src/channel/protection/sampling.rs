@@ -41,8 +41,6 @@ impl<'a, M: Memory> Channels<'a, M> {
             reader: Reader::new(self.mailbox, channel, config, arms),
             checker: Checker::sampling(config.data_id.unwrap_or_default(), expected),
             restarts: 0,
-            looked_at: None,
-            absent_at: None,
         })
     }
 }
@@ -108,9 +106,6 @@ pub struct ProtectedReader<'a, M> {
     checker: Checker,
     /// Sessions, as the reader counts them, that the rest is about.
     restarts: u32,
-    /// When a look last found that the next value was not there yet, and when one did so before the value seen last.
-    looked_at: Option<u64>,
-    absent_at: Option<u64>,
 }
 
 impl<M: Memory> ProtectedReader<'_, M> {
@@ -144,15 +139,8 @@ impl<M: Memory> ProtectedReader<'_, M> {
             self.restarts = restarts;
             self.begin();
         }
-        if let Err(ReadError::Empty) = taken {
-            self.looked_at = Some(now);
-        }
-        let Taken { len, key, fresh, .. } = taken?;
-        if fresh {
-            self.absent_at = self.looked_at;
-        }
-        self.looked_at = Some(now);
-        let age = self.absent_at.map_or(u64::MAX, |absent_at| now.saturating_sub(absent_at));
+        let Taken { len, key, age, fresh, .. } = taken?;
+        let age = age.at_most;
         let bytes = buffer.get(..len).unwrap_or_default();
         let status = self.checker.check(Arrival { session: key.bits(), age, now, fresh }, head, bytes);
         Ok(Checked { bytes, status, age, fresh })
@@ -193,6 +181,5 @@ impl<M: Memory> ProtectedReader<'_, M> {
     /// Whatever comes next, nothing is known of what came before it.
     fn begin(&mut self) {
         self.checker.restart();
-        (self.looked_at, self.absent_at) = (None, None);
     }
 }

@@ -40,7 +40,7 @@ struct Seen {
     count: u32,
     /// When it was found, and when this reader had last looked before that.
     found_at: u64,
-    absent_at: u64,
+    absent_at: Option<u64>,
 }
 
 /// Reads one sampling channel. Writes nothing to shared memory, but for [`arm`](Self::arm).
@@ -57,8 +57,8 @@ pub struct Reader<'a, M> {
     refresh_period: u64,
     session: Option<Session>,
     seen: Option<Seen>,
-    /// When this reader last looked and was answered, or when the link came up.
-    looked_at: u64,
+    /// When this reader last looked in this session and was answered.
+    looked_at: Option<u64>,
     violation: Option<PeerViolation>,
     stats: ReaderStats,
     /// `Send`, but not `Sync`.
@@ -76,7 +76,7 @@ impl<'a, M: Memory> Reader<'a, M> {
             refresh_period: 0,
             session: None,
             seen: None,
-            looked_at: 0,
+            looked_at: None,
             violation: None,
             stats: ReaderStats::default(),
             not_sync: PhantomData,
@@ -129,6 +129,7 @@ impl<'a, M: Memory> Reader<'a, M> {
         let latest = self.keyed_at(wire::LATEST);
         if latest.key != key {
             // Nothing written under this epoch, or withdrawn by a writer that is attaching anew.
+            self.looked_at = Some(now);
             return Err(ReadError::Empty);
         }
         let slot = self.place.slot(u64::from(latest.count));
@@ -202,14 +203,15 @@ impl<'a, M: Memory> Reader<'a, M> {
         let seen = match self.seen {
             Some(seen) if !fresh => seen,
             // Not after it was found, even if the clock has run backwards: `at_most` is never below `at_least`.
-            _ => Seen { count, found_at: now, absent_at: self.looked_at.min(now) },
+            _ => Seen { count, found_at: now, absent_at: self.looked_at.map(|looked_at| looked_at.min(now)) },
         };
         self.seen = Some(seen);
-        self.looked_at = now;
+        self.looked_at = Some(now);
         self.stats.read = self.stats.read.saturating_add(1);
         self.stats.fresh = self.stats.fresh.saturating_add(u64::from(fresh));
         self.stats.missed = self.stats.missed.saturating_add(u64::from(missed));
-        let age = Age { at_least: now.saturating_sub(seen.found_at), at_most: now.saturating_sub(seen.absent_at) };
+        let at_most = seen.absent_at.map_or(u64::MAX, |absent_at| now.saturating_sub(absent_at));
+        let age = Age { at_least: now.saturating_sub(seen.found_at), at_most };
         let validity = match self.refresh_period != 0 && age.at_least > self.refresh_period {
             true => Validity::Stale,
             false => Validity::Valid,
@@ -236,7 +238,7 @@ impl<'a, M: Memory> Reader<'a, M> {
             return true;
         }
         let seen = self.seen.map_or(0, |seen| seen.count);
-        let key = board.peer_epoch();
+        let Some(key) = self.session.and_then(|session| board.peer_epoch(session)) else { return true };
         if self.arms {
             Wish::make(self.mailbox, self.place, seen.wrapping_add(1), key);
         }
@@ -252,7 +254,7 @@ impl<'a, M: Memory> Reader<'a, M> {
     /// Goes on after a violation. No access.
     pub const fn resync(&mut self) {
         self.violation = None;
-        self.seen = None;
+        (self.looked_at, self.seen) = (None, None);
     }
 
     /// The longest value, in bytes.
@@ -274,10 +276,9 @@ impl<'a, M: Memory> Reader<'a, M> {
                 Closed::Here | Closed::There => ReadError::Closed,
             });
         };
-        let key = board.peer_epoch();
+        let key = board.peer_epoch(session).ok_or(ReadError::NotUp)?;
         if self.session != Some(session) {
-            self.looked_at = board.up_at();
-            self.seen = None;
+            (self.looked_at, self.seen) = (None, None);
             if self.session.replace(session).is_some() {
                 self.stats.restarts = self.stats.restarts.saturating_add(1);
             }

@@ -21,8 +21,8 @@ pub enum Validity {
 pub struct Age {
     /// Since this reader first found the value.
     pub at_least: u64,
-    /// Since this reader last looked and did not find it yet. For the first value in a session, since the link came up: it may be older, as
-    /// writing needs no link.
+    /// Since this reader last looked and did not find it yet; `u64::MAX` if it found it at its first look in the session: writing needs no
+    /// link, and so it may have been there for any time.
     pub at_most: u64,
 }
 

@@ -6,7 +6,7 @@ use crate::channel::channels::{Channels, TakeError};
 use crate::channel::config::{Channel, End};
 use crate::channel::digest::digest;
 use crate::channel::error::PeerViolation;
-use crate::channel::link::LinkState;
+use crate::channel::link::{LinkState, LinkStats};
 use crate::channel::mailbox::{Mailbox, MailboxError};
 use crate::channel::wire::{self, Key, link};
 use crate::memory::Memory;
@@ -59,6 +59,9 @@ pub struct Watch<'a, M> {
     epoch: u64,
     beat: u64,
     beat_at: u64,
+    /// Whether the last poll found what no honest writer writes.
+    violated: bool,
+    stats: LinkStats,
     /// `Send`, but not `Sync`: one poller at a time.
     not_sync: PhantomData<Cell<()>>,
 }
@@ -73,6 +76,8 @@ impl<'a, M: Memory> Watch<'a, M> {
             epoch: 0,
             beat: 0,
             beat_at: 0,
+            violated: false,
+            stats: LinkStats::default(),
             not_sync: PhantomData,
         }
     }
@@ -81,6 +86,26 @@ impl<'a, M: Memory> Watch<'a, M> {
     ///
     /// `Up` carries the writer's epoch; `PeerRestarted` is reported once, and the next poll finds the new epoch up.
     pub fn poll(&mut self, now: u64) -> LinkState {
+        self.stats.polls = self.stats.polls.saturating_add(1);
+        let state = self.follow(now);
+        let violated = matches!(state, LinkState::Violated(_));
+        match state {
+            LinkState::PeerRestarted => self.stats.peer_restarts = self.stats.peer_restarts.saturating_add(1),
+            LinkState::Violated(_) if !self.violated => {
+                self.stats.violations = self.stats.violations.saturating_add(1);
+            }
+            _ => {}
+        }
+        self.violated = violated;
+        state
+    }
+
+    /// What this watch has counted. A violation lasts until a poll finds it gone.
+    pub const fn stats(&self) -> LinkStats {
+        self.stats
+    }
+
+    fn follow(&mut self, now: u64) -> LinkState {
         let board = &self.mailbox.board;
         let epoch = self.load(link::EPOCH);
         let stays = self.epoch != 0 && epoch == self.epoch;
@@ -101,7 +126,8 @@ impl<'a, M: Memory> Watch<'a, M> {
             }
             self.epoch = found;
             self.beat_at = now;
-            board.up_with(Key::from_bits(found as u32), found as u32, now);
+            self.stats.sessions = self.stats.sessions.saturating_add(1);
+            board.up_with(Key::from_bits(found as u32), found as u32);
         }
         let beat = self.load(wire::HEARTBEAT);
         if beat != self.beat {
