@@ -35,6 +35,9 @@
 )]
 #![warn(missing_docs)]
 
+#[cfg(not(target_endian = "little"))]
+compile_error!("the wire format is little-endian, and so must be the machine");
+
 #[cfg(any(test, loom, feature = "fake"))]
 extern crate std;
 

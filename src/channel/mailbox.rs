@@ -6,7 +6,7 @@ use super::config::{self, Channel, ConfigError, End};
 use super::digest::digest;
 use super::layout::Layout;
 use super::link::Link;
-use super::wire::{self, link};
+use super::wire::{self, Key, Keyed, link};
 use crate::control;
 use crate::log::log;
 use crate::memory::Memory;
@@ -99,7 +99,7 @@ impl<'c, M: Memory> Mailbox<'c, M> {
     /// and the channels to take halves from. To attach anew, drop those first: the peer sees a restart.
     ///
     /// Attach after interrupts are enabled and unmasked: from then on the peer may ring.
-    /// 2 loads, and 9 stores and 2 more for each channel, whatever the memory's size.
+    /// 2 loads and 1 more for each channel, and 9 stores and 2 more for each channel, whatever the memory's size.
     pub fn attach(&mut self, attach: Attach) -> (Link<'_, M>, Channels<'_, M>) {
         self.board.forget();
         self.board.set_closed(Closed::No);
@@ -112,13 +112,13 @@ impl<'c, M: Memory> Mailbox<'c, M> {
         (Link::new(mailbox, attach, epoch), Channels::new(mailbox))
     }
 
-    /// Publishes an epoch that is neither `previous`, this side's last, nor the one that the peer echoed.
+    /// Publishes an epoch that is neither `previous`, this side's last, nor the one that the peer echoed, nor in what the peer left.
     pub(super) fn publish_epoch(&self, attach: Attach, previous: u64, echoed: u64) -> u64 {
         let Self { memory, end, channels, .. } = self;
         let layout = self.layout();
         let ours = layout.section(*end);
         let at = |word: usize| ours.saturating_add(word);
-        let epoch = wire::next_epoch(previous, echoed, attach.seed);
+        let epoch = self.fresh_epoch(previous, echoed, attach.seed);
 
         // Publish, each: whoever sees a later store of this list has seen the epoch withdrawn. The epoch goes before
         // the echo: a peer that finds its echo gone finds the epoch gone too, and does not take it for a violation.
@@ -135,6 +135,26 @@ impl<'c, M: Memory> Mailbox<'c, M> {
         self.publish_line(attach, digest(channels), epoch);
         self.board.set_epoch(epoch);
         log!(info, "mailbox: attached as {} epoch={=u64:x}", end, epoch);
+        epoch
+    }
+
+    /// The next epoch whose counter is in no key that stands in the peer's channel lines. A half that its user has not called for
+    /// thousands of sessions has left a key of one of them there, and what it wrote then would pass for new. 1 load a channel.
+    fn fresh_epoch(&self, previous: u64, echoed: u64, seed: u64) -> u64 {
+        let mut old = [0; config::MAX_CHANNELS];
+        for ((index, channel), old) in self.channels.iter().enumerate().zip(&mut old) {
+            let word = self.memory.load(self.layout().line(self.end.other(), index).saturating_add(wire::RING));
+            let key = if channel.from == self.end { Keyed::from_word(word).key } else { Key::from_bits(word as u32) };
+            *old = key.counter(self.end);
+        }
+        let mut epoch = wire::next_epoch(previous, echoed, seed);
+        // Each round has another counter, and so there are no more rounds than counters to pass over, whatever the peer wrote.
+        for _ in 0..old.len() {
+            if !old.contains(&wire::epoch_counter(epoch)) {
+                break;
+            }
+            epoch = wire::next_epoch(epoch, echoed, seed);
+        }
         epoch
     }
 

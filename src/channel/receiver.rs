@@ -62,6 +62,8 @@ pub struct Receiver<'a, M> {
     /// Messages consumed in this generation of the ring, and how many of them were acknowledged.
     consumed: u64,
     acknowledged: u64,
+    /// Restarts of the ring by this half since the sender was last seen on it.
+    ahead: u8,
     violation: Option<PeerViolation>,
     pub(super) stats: ReceiverStats,
     /// The event's count when a task last went to sleep here, until it looks again.
@@ -82,6 +84,7 @@ impl<'a, M: Memory> Receiver<'a, M> {
             joined: false,
             consumed: 0,
             acknowledged: 0,
+            ahead: 0,
             violation: None,
             stats: ReceiverStats::default(),
             armed_at: None,
@@ -168,13 +171,29 @@ impl<'a, M: Memory> Receiver<'a, M> {
 
     /// Restarts the channel after a violation: asks the sender to empty its ring and to begin again.
     ///
-    /// Messages in flight are lost, at most as many as the channel has slots; the sender counts them. 1 store.
+    /// Messages in flight are lost, at most as many as the channel has slots; the sender counts them.
+    ///
+    /// Does nothing after 126 restarts that the sender was not seen to follow: it could take the next for an earlier one.
+    /// At most 1 load and 1 store.
     pub fn resync(&mut self) {
-        self.violation = None;
-        if self.session.is_some() {
-            self.stats.resyncs = self.stats.resyncs.saturating_add(1);
-            self.start_ring(self.key.next_generation());
+        if self.session.is_none() {
+            self.violation = None;
+            return;
         }
+        if self.joined {
+            self.ahead = 0;
+        }
+        if self.ahead >= Key::MOST_AHEAD {
+            if self.key_at(wire::RING) != self.key {
+                return;
+            }
+            self.ahead = 0;
+        }
+        let ahead = self.ahead.saturating_add(1);
+        self.violation = None;
+        self.stats.resyncs = self.stats.resyncs.saturating_add(1);
+        self.start_ring(self.key.next_generation());
+        self.ahead = ahead;
     }
 
     fn wait_and_take<W: Wait>(&mut self, buffer: &mut [u8], wait: &W, spin: u32) -> Result<Option<usize>, RecvError> {
@@ -215,9 +234,9 @@ impl<'a, M: Memory> Receiver<'a, M> {
         head: &mut [u8],
         body: &mut [u8],
     ) -> Result<Option<Parts>, RecvError> {
-        self.ready()?;
-        if !self.joined && !self.look_for_ring()? {
-            return self.nothing();
+        let closed = self.ready()?;
+        if !self.joined && !self.look_for_ring(closed)? {
+            return Self::nothing(closed);
         }
         let slot = self.place.slot(self.consumed);
         let word = self.memory().load(slot);
@@ -244,11 +263,11 @@ impl<'a, M: Memory> Receiver<'a, M> {
         let offered = self.key_at(wire::RING_AFTER);
         if offered != self.key && control::KEY_AFTER_PAYLOAD {
             self.joined = false;
-            return self.ring_gone(offered);
+            return self.ring_gone(offered, closed);
         }
         if !is_next {
             return match self.is_previous(word) {
-                true => self.nothing(),
+                true => Self::nothing(closed),
                 false => Err(self.violated(PeerViolation::Header { expected_stamp, found: word })),
             };
         }
@@ -290,8 +309,8 @@ impl<'a, M: Memory> Receiver<'a, M> {
     }
 
     /// Nothing to receive: not an error, unless the peer has closed and this was all.
-    fn nothing<T>(&self) -> Result<Option<T>, RecvError> {
-        match self.mailbox.board.closed() {
+    fn nothing<T>(closed: Closed) -> Result<Option<T>, RecvError> {
+        match closed {
             Closed::No => Ok(None),
             Closed::Here | Closed::There => Err(RecvError::Closed),
         }

@@ -50,6 +50,8 @@ pub struct Sender<'a, M> {
     /// Messages published and, as last seen, consumed in this generation of the ring.
     produced: u64,
     consumed: u64,
+    /// Restarts of the ring by this half since the receiver was last seen on it.
+    ahead: u8,
     /// The link's poll after which the receiver's line was last looked at.
     looked: u32,
     wish: Wish,
@@ -70,6 +72,7 @@ impl<'a, M: Memory> Sender<'a, M> {
             key: Key::from_bits(0),
             produced: 0,
             consumed: 0,
+            ahead: 0,
             looked: 0,
             wish: Wish::default(),
             violation: None,
@@ -196,15 +199,25 @@ impl<'a, M: Memory> Sender<'a, M> {
     /// Restarts the channel after a violation. Returns how many messages were unacknowledged: at most so many are lost.
     /// A receiver that sleeps is owed a doorbell: the next [`notice`](Self::notice) or send says so.
     ///
-    /// At most 4 stores, and one for each slot.
+    /// Does nothing after 126 restarts that the receiver was not seen to follow: it could take the next for an earlier one.
+    /// At most 1 load, 4 stores, and one for each slot.
     pub fn resync(&mut self) -> u64 {
-        let lost = self.in_flight();
-        self.violation = None;
-        if self.session.is_some() {
-            self.count_lost();
-            self.stats.resyncs = self.stats.resyncs.saturating_add(1);
-            self.start_ring(self.key.next_generation());
+        if self.session.is_none() {
+            self.violation = None;
+            return self.in_flight();
         }
+        if self.ahead >= Key::MOST_AHEAD {
+            if self.acknowledgement().key != self.key {
+                return 0;
+            }
+            self.ahead = 0;
+        }
+        let (lost, ahead) = (self.in_flight(), self.ahead.saturating_add(1));
+        self.violation = None;
+        self.count_lost();
+        self.stats.resyncs = self.stats.resyncs.saturating_add(1);
+        self.start_ring(self.key.next_generation());
+        self.ahead = ahead;
         lost
     }
 

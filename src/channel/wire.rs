@@ -1,5 +1,7 @@
 //! The wire format's constants and words, as `docs/wire-format.md` gives them; a test compares the two.
 
+use super::config::End;
+
 /// First word of each section: the bytes `ivshmbox`.
 pub const MAGIC: u64 = u64::from_le_bytes(*b"ivshmbox");
 
@@ -137,10 +139,21 @@ impl Key {
         Self(bits)
     }
 
+    /// The counter of this end's epoch.
+    pub(super) const fn counter(self, end: End) -> u32 {
+        match end {
+            End::First => self.0 >> 20,
+            End::Second => self.0 >> 8 & 0xfff,
+        }
+    }
+
     /// The next generation of the same session.
     pub const fn next_generation(self) -> Self {
         Self(self.0 & !0xff | (self.0 as u8).wrapping_add(1) as u32)
     }
+
+    /// How many generations a half goes ahead of what it has seen of the other: any further one could pass for an earlier.
+    pub const MOST_AHEAD: u8 = 126;
 
     /// Whether this key is of `other`'s session and of a later generation (at most 127 later).
     pub const fn is_later_generation_of(self, other: Self) -> bool {

@@ -99,3 +99,99 @@ fn a_pair_of_epochs_is_up_at_most_once() {
     session_that_ended_though_the_peer_stayed(link::STATE, wire::CLOSED, false);
     session_that_ended_though_the_peer_stayed(link::EPOCH, 0, false);
 }
+
+/// More lives than the 12 bits of an epoch that a key has.
+const LIVES: u32 = 4100;
+
+#[test]
+fn a_message_of_an_earlier_life_is_never_delivered_however_many_lives_passed() {
+    let (mut a, mut b, _) = pair();
+    let (mut la, mut ca) = a.attach(Attach::polled());
+    // Not called again: its line keeps the key of the first session.
+    let mut alarms = ca.sender(1).unwrap();
+    {
+        let (mut lb, _) = b.attach(Attach::polled());
+        connect(&mut la, &mut lb);
+        alarms.try_send(b"stale").unwrap().ignore();
+    }
+    for life in 0..LIVES {
+        let (mut lb, mut cb) = b.attach(Attach::polled());
+        connect(&mut la, &mut lb);
+        assert_eq!(cb.receiver(1).unwrap().try_recv(&mut [0; 100]), Ok(None), "life {life}");
+    }
+}
+
+#[test]
+fn an_honest_receiver_is_not_accused_of_what_it_acknowledged_in_an_earlier_life_however_many_passed() {
+    let (mut a, mut b, _) = pair();
+    let (mut la, mut ca) = a.attach(Attach::polled());
+    let mut commands = ca.receiver(0).unwrap();
+    for life in 0..LIVES {
+        let (mut lb, mut cb) = b.attach(Attach::polled());
+        connect(&mut la, &mut lb);
+        let mut sender = cb.sender(0).unwrap();
+        for _ in 0..4 {
+            sender.try_send(b"command").unwrap().ignore();
+            // Never again: what it acknowledged in the first life stays.
+            let received = if life == 0 { commands.try_recv(&mut [0; 100]).unwrap().is_some() } else { true };
+            assert!(received);
+        }
+        lb.poll(0);
+        assert_eq!(sender.room(), Ok(if life == 0 { 8 } else { 4 }), "life {life}");
+    }
+}
+
+#[test]
+fn a_sender_goes_no_further_ahead_than_its_receiver_can_follow() {
+    for restarts in [1, 126, 127, 128, 200, 255, 256, 300] {
+        let (mut a, mut b, _) = pair();
+        let ((mut la, mut ca), (mut lb, mut cb)) = (a.attach(Attach::polled()), b.attach(Attach::polled()));
+        let (mut receiver, mut sender) = (ca.receiver(0).unwrap(), cb.sender(0).unwrap());
+        connect(&mut la, &mut lb);
+        sender.try_send(b"before").unwrap().ignore();
+        assert!(receiver.try_recv(&mut [0; 100]).unwrap().is_some());
+        // Restarted as often as it is full, while the receiver is asleep or stopped.
+        for _ in 0..restarts {
+            while sender.try_send(b"lost").is_ok() {}
+            sender.resync();
+        }
+        assert_eq!(sender.stats().resyncs, restarts.min(126), "{restarts}");
+        let mut buffer = [0; 100];
+        let lost = receiver.try_recv(&mut buffer);
+        assert!(matches!(lost, Err(RecvError::PeerResynced { .. })), "{restarts}: {lost:?}");
+        while receiver.try_recv(&mut [0; 100]).unwrap().is_some() {}
+        // Followed: it may restart again, and everything arrives.
+        sender.resync();
+        assert_eq!(sender.stats().resyncs, restarts.min(126) + 1);
+        sender.try_send(b"after").unwrap().ignore();
+        assert!(matches!(receiver.try_recv(&mut [0; 100]), Err(RecvError::PeerResynced { .. })));
+        assert_eq!(receiver.try_recv(&mut [0; 100]), Ok(Some(&b"after"[..])));
+    }
+}
+
+#[test]
+fn a_receiver_goes_no_further_ahead_than_its_sender_can_follow() {
+    for restarts in [1, 126, 127, 128, 200, 255, 256, 300] {
+        let (mut a, mut b, _) = pair();
+        let ((mut la, mut ca), (mut lb, mut cb)) = (a.attach(Attach::polled()), b.attach(Attach::polled()));
+        let (mut receiver, mut sender) = (ca.receiver(0).unwrap(), cb.sender(0).unwrap());
+        connect(&mut la, &mut lb);
+        sender.try_send(b"before").unwrap().ignore();
+        assert!(receiver.try_recv(&mut [0; 100]).unwrap().is_some());
+        for _ in 0..restarts {
+            receiver.resync();
+            assert_eq!(receiver.try_recv(&mut [0; 100]), Ok(None));
+        }
+        assert_eq!(receiver.stats().resyncs, restarts.min(126), "{restarts}");
+        lb.poll(0);
+        let lost = sender.try_send(b"lost");
+        assert!(matches!(lost, Err(SendError::PeerResynced { .. })), "{restarts}: {lost:?}");
+        // Followed, though this end has not looked: it may restart again.
+        receiver.resync();
+        assert_eq!(receiver.stats().resyncs, restarts.min(126) + 1);
+        lb.poll(0);
+        assert!(matches!(sender.try_send(b"lost"), Err(SendError::PeerResynced { .. })));
+        sender.try_send(b"after").unwrap().ignore();
+        assert_eq!(receiver.try_recv(&mut [0; 100]), Ok(Some(&b"after"[..])));
+    }
+}

@@ -84,7 +84,7 @@ fn drive(bytes: &[u8]) {
             }
             14 => {
                 receiver.resync();
-                oracle.end_call(Bound { loads: 0, stores: 1, words: 0 });
+                oracle.end_call(Bound { loads: 1, stores: 1, words: 0 });
             }
             15..18 => {
                 let read = reader.try_read(&mut buffer, input.byte().into());
@@ -103,7 +103,7 @@ fn drive(bytes: &[u8]) {
             _ => {
                 reader.resync();
                 sender.resync();
-                oracle.end_call(Bound { loads: 0, stores: 4 + SLOTS, words: 0 });
+                oracle.end_call(Bound { loads: 1, stores: 4 + SLOTS, words: 0 });
             }
         }
     }

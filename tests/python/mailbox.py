@@ -17,8 +17,12 @@ class Mailbox:
         found = self.memory.load(self.ours + L_EPOCH)
         last = found & M32 or found >> 32
         counter = (last + 1) & M32
-        echoed = self.memory.load(self.theirs + L_SEEN) & 0xFFF
-        while counter & 0xFFF in (0, echoed):
+        spent = {0, self.memory.load(self.theirs + L_SEEN) & 0xFFF}
+        for index, channel in enumerate(self.channels):
+            word = self.memory.load(self.layout.line(1 - self.own, index))
+            key = word >> 32 if channel.sender == self.own else word & M32
+            spent.add(key >> 20 if self.own == FIRST else key >> 8 & 0xFFF)
+        while counter & 0xFFF in spent:
             counter = (counter + 1) & M32
         self.epoch = counter
         store(self.ours + L_EPOCH, last << 32)

@@ -9,11 +9,13 @@ use crate::log::log;
 use crate::memory::Memory;
 
 impl<M: Memory> Receiver<'_, M> {
-    /// Checks that this half may go on, and joins a session that is new to it.
+    /// Checks that this half may go on, and joins a session that is new to it. Says whether anybody has closed, for
+    /// [`nothing`](Self::nothing): what a peer sent before it closed is found by any look that is made after this.
     #[inline]
-    pub(in crate::channel) fn ready(&mut self) -> Result<(), RecvError> {
+    pub(in crate::channel) fn ready(&mut self) -> Result<Closed, RecvError> {
         let board = &self.mailbox.board;
-        let session = match (board.session(), board.closed()) {
+        let (session, closed) = (board.session(), board.closed());
+        let session = match (session, closed) {
             (Some(session), _) => session,
             (None, Closed::No) => return Err(RecvError::NotUp),
             (None, Closed::Here) => return Err(RecvError::Closed),
@@ -25,7 +27,7 @@ impl<M: Memory> Receiver<'_, M> {
         }
         match self.violation {
             Some(violation) => Err(RecvError::Violated(violation)),
-            None => Ok(()),
+            None => Ok(closed),
         }
     }
 
@@ -46,15 +48,16 @@ impl<M: Memory> Receiver<'_, M> {
     pub(super) fn start_ring(&mut self, key: Key) {
         self.key = key;
         self.joined = false;
+        self.ahead = 0;
         self.consumed = 0;
         self.acknowledge();
     }
 
     /// Looks whether the sender offers the ring under the key expected.
-    pub(super) fn look_for_ring(&mut self) -> Result<bool, RecvError> {
+    pub(super) fn look_for_ring(&mut self, closed: Closed) -> Result<bool, RecvError> {
         let offered = self.key_at(wire::RING);
         if offered.is_later_generation_of(self.key) {
-            self.ring_gone::<()>(offered)?;
+            self.ring_gone::<()>(offered, closed)?;
         }
         self.joined = offered == self.key;
         Ok(self.joined)
@@ -62,9 +65,9 @@ impl<M: Memory> Receiver<'_, M> {
 
     /// The ring is under another key: restarted by the sender, being emptied, or already of a session to come.
     #[cold]
-    pub(super) fn ring_gone<T>(&mut self, offered: Key) -> Result<Option<T>, RecvError> {
+    pub(super) fn ring_gone<T>(&mut self, offered: Key, closed: Closed) -> Result<Option<T>, RecvError> {
         if !offered.is_later_generation_of(self.key) {
-            return self.nothing();
+            return Self::nothing(closed);
         }
         self.stats.resyncs = self.stats.resyncs.saturating_add(1);
         self.start_ring(offered);

@@ -190,7 +190,7 @@ impl<M: Memory, const N: usize> Requester<'_, M, N> {
     /// Restarts both channels after a violation. Every open request ends as [`Failure::Resynced`]; returns how many did.
     ///
     /// [`start`](Self::start) answers [`RequestError::Resyncing`] until a [`poll`](Self::poll) finds that the responder has
-    /// followed. At most 5 stores, and one for each slot.
+    /// followed. At most 2 loads, 5 stores, and one for each slot.
     pub fn resync(&mut self) -> usize {
         self.halves.sender.resync();
         self.halves.receiver.resync();

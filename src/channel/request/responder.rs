@@ -188,7 +188,7 @@ impl<M: Memory, const N: usize> Responder<'_, M, N> {
     }
 
     /// Restarts both channels after a violation. Requests and responses in flight are lost, every token is void, and the
-    /// requester ends what it has open. Returns how many tokens there were. At most 5 stores, and one for each slot.
+    /// requester ends what it has open. Returns how many tokens there were. At most 2 loads, 5 stores, and one for each slot.
     pub fn resync(&mut self) -> usize {
         self.halves.receiver.resync();
         self.halves.sender.resync();

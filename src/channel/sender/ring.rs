@@ -70,15 +70,19 @@ impl<M: Memory> Sender<'_, M> {
         self.key = key;
         self.produced = 0;
         self.consumed = 0;
+        self.ahead = 0;
         // Of a ring just offered there is no news yet; and no call starts two.
         self.looked = self.mailbox.board.polls();
         self.wish = Wish::default();
     }
 
+    pub(super) fn acknowledgement(&self) -> Keyed {
+        Keyed::from_word(self.memory().load(self.place.theirs.saturating_add(wire::ACKNOWLEDGED)))
+    }
+
     /// Reads the receiver's acknowledgement once and believes it only if it can be true.
     pub(super) fn look_for_acknowledgement(&mut self) -> Result<(), SendError> {
-        let word = self.memory().load(self.place.theirs.saturating_add(wire::ACKNOWLEDGED));
-        let Keyed { count: found, key } = Keyed::from_word(word);
+        let Keyed { count: found, key } = self.acknowledgement();
         if key.is_later_generation_of(self.key) {
             let lost_at_most = self.count_lost();
             self.stats.resyncs = self.stats.resyncs.saturating_add(1);
@@ -89,6 +93,7 @@ impl<M: Memory> Sender<'_, M> {
             // Of an earlier session or generation: the receiver has not joined yet and has consumed nothing.
             return Ok(());
         }
+        self.ahead = 0;
         let before = self.consumed as u32;
         let newly = u64::from(found.wrapping_sub(before));
         if newly > self.in_flight() && control::ACKNOWLEDGED_RANGE {

@@ -73,7 +73,7 @@ pub(super) fn mailboxes<M: Memory + Clone>(
 
 /// What [`Mailbox::attach`] may do.
 pub(super) fn attach_bound(channels: &[Channel]) -> Bound {
-    Bound { loads: 2, stores: 9 + 2 * channels.len(), words: 0 }
+    Bound { loads: 2 + channels.len(), stores: 9 + 2 * channels.len(), words: 0 }
 }
 
 impl<'a, M: Memory + fmt::Debug> Lives<'a, M> {
@@ -106,7 +106,7 @@ impl<'a, M: Memory + fmt::Debug> Lives<'a, M> {
                     _ => 0,
                 };
                 let accuses = matches!(state, LinkState::Violated(_) | LinkState::Incompatible { .. });
-                Called::within(9, 1 + more, 0).accusing(accuses)
+                Called::within(9 + self.channels.len(), 1 + more, 0).accusing(accuses)
             }
             4 => {
                 self.link.resync();

@@ -252,3 +252,26 @@ fn a_responder_does_nothing_for_a_requester_that_has_closed() {
     assert_eq!(s.poll(0), ended(ids[1], Err(Failure::Closed)));
     assert_eq!(s.poll(0), Err(RequestError::Closed));
 }
+
+#[test]
+fn a_request_is_not_done_again_however_many_lives_the_responder_has() {
+    let (first, second) = loop_back(1 << 14).unwrap();
+    let mut a = Mailbox::new(first, End::First, &CHANNELS).unwrap();
+    let mut b = Mailbox::new(second, End::Second, &CHANNELS).unwrap();
+    let (mut lb, mut cb) = b.attach(Attach::polled());
+    let mut requester = cb.requester::<4>(REQUESTS, RESPONSES, 1).unwrap();
+    let mut buffer = [0; 40];
+    // As many as would bring its key round.
+    for life in 0..4100 {
+        let (mut la, mut ca) = a.attach(Attach::polled());
+        let mut responder = ca.responder::<4>(REQUESTS, RESPONSES, 1).unwrap();
+        connect(&mut la, &mut lb);
+        if life == 0 {
+            requester.start(0, 7, b"once", 0).unwrap().1.ignore();
+            let Some(Incoming::Request(request)) = responder.next(0, &mut buffer).unwrap() else { panic!() };
+            responder.respond(request.token, Status::Done, b"").unwrap().ignore();
+            assert!(requester.poll(0, &mut buffer).unwrap().is_some());
+        }
+        assert_eq!(responder.next(0, &mut buffer), Ok(None), "life {life}");
+    }
+}

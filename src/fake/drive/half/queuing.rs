@@ -54,7 +54,7 @@ impl<M: Memory + fmt::Debug> Half for Sends<'_, M> {
             }
             _ => {
                 assert!(sender.resync() <= slots as u64);
-                return Called::within(0, 4 + slots, 0);
+                return Called::within(1, 4 + slots, 0);
             }
         };
         assert!(sender.in_flight() <= slots as u64);
@@ -138,7 +138,7 @@ impl<M: Memory + fmt::Debug> Half for Receives<'_, M> {
             _ => {
                 self.receiver.resync();
                 (self.received, self.gapless) = (false, false);
-                Called::within(0, 1, 0)
+                Called::within(1, 1, 0)
             }
         }
     }

@@ -116,7 +116,7 @@ impl<M: Memory + fmt::Debug> Half for Asks<'_, M> {
             9 if !self.open.is_empty() => {
                 let (id, _) = self.open[usize::from(input.byte()) % self.open.len()];
                 let result = self.requester.cancel(id).map(|notice| notice.ignore());
-                (Called::within(2, 3, 2), result)
+                (Called::within(2, 1, 2), result)
             }
             10 => {
                 let _ = self.requester.arm();
@@ -124,7 +124,7 @@ impl<M: Memory + fmt::Debug> Half for Asks<'_, M> {
             }
             _ => {
                 self.requester.resync();
-                return Called::within(0, anew(self.request), 0);
+                return Called::within(2, anew(self.request), 0);
             }
         };
         self.check_account();
@@ -231,7 +231,7 @@ impl<M: Memory + fmt::Debug> Half for Answers<'_, M> {
             }
             _ => {
                 self.responder.resync();
-                return Called::within(0, anew(self.response), 0);
+                return Called::within(2, anew(self.response), 0);
             }
         };
         self.check_account();
