@@ -183,6 +183,13 @@ fn waiting<M: Memory + 'static>() {
         Requester::<M, 4>::completed_within as fn(_, &mut Delay, _, _, fn() -> u64, _) -> _,
         Responder::<M, 4>::poll_next::<Bell>,
         Responder::<M, 4>::next_within as fn(_, &mut Delay, _, _, fn() -> u64, _) -> _,
+        Server::<M, 4, 40>::poll_serve as fn(_, _, &Bell, _, _, _, Handler) -> _,
+        ProtectedSender::<M>::poll_send::<Bell>,
+        ProtectedSender::<M>::send_within as fn(_, &mut Delay, _, _, _) -> _,
+        ProtectedReceiver::<M>::poll_recv::<Bell>,
+        ProtectedReceiver::<M>::recv_within as fn(_, &mut Delay, _, _, fn() -> u64, _) -> _,
+        ProtectedReader::<M>::poll_changed::<Bell>,
+        ProtectedReader::<M>::changed_within as fn(_, &mut Delay, _, _) -> _,
     ];
 }
 
