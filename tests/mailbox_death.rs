@@ -73,7 +73,10 @@ fn an_end_that_dies_at_any_store_of_its_attach_or_polls_and_comes_back_brings_th
                 link.poll(0);
                 let state = peer_link.poll(0);
                 assert!(
-                    !matches!(state, LinkState::Violated(_) | LinkState::Incompatible { .. }),
+                    !matches!(
+                        state,
+                        LinkState::Violated(_) | LinkState::Incompatible { .. } | LinkState::OtherVersion { .. }
+                    ),
                     "{stores}: {state:?}"
                 );
             }

@@ -3,7 +3,7 @@
 use crate::clock::Clock;
 use crate::failure::{Failure, Named};
 use crate::say;
-use ivshmem::channel::{Link, LinkState, LinkStats};
+use ivshmem::channel::{Link, LinkState, LinkStats, wire};
 use ivshmem::memory::Memory;
 
 /// Lines a second, at most: a hostile peer could make thousands, and each takes the time of some hundred instructions.
@@ -78,6 +78,12 @@ impl<'a, M: Memory> Announcer<'a, M> {
             }
             LinkState::Stale { age } => say!("{name}: stale age_us={}", self.clock.to_us(age)),
             LinkState::Closed => say!("{name}: closed"),
+            LinkState::OtherVersion { found } => {
+                say!(
+                    "{name}: error OtherVersion the peer speaks version {found} of the wire format, this end {}",
+                    wire::VERSION
+                );
+            }
             LinkState::Incompatible { ours, theirs } => {
                 say!("{name}: error Incompatible the peer's channels have digest {theirs:016x}, these {ours:016x}");
             }

@@ -112,7 +112,10 @@ impl<'a, M: Memory> Link<'a, M> {
         if wire::epoch_counter(line.epoch) == 0 {
             return self.violated(PeerViolation::Epoch { found: line.epoch });
         }
-        if line.version != wire::VERSION || line.digest != self.digest {
+        if line.version != wire::VERSION {
+            return LinkState::OtherVersion { found: line.version };
+        }
+        if line.digest != self.digest {
             return LinkState::Incompatible { ours: self.digest, theirs: line.digest };
         }
         match line.state {

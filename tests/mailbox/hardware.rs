@@ -151,17 +151,16 @@ fn a_region_of_any_size_below_what_is_needed_is_refused_untouched_and_one_of_any
 }
 
 #[test]
-fn a_peer_of_another_version_is_incompatible_and_exchanges_nothing_until_it_comes_with_ours() {
+fn a_peer_of_another_version_is_told_of_and_exchanges_nothing_until_it_comes_with_ours() {
     for version in [0, wire::VERSION + 1, u64::MAX] {
         let (mut a, mut b, spy) = pair();
         let ((mut la, mut ca), (mut lb, _)) = (a.attach(Attach::polled()), b.attach(Attach::polled()));
         let second = super::second_section();
-        let ours = digest(&CHANNELS);
         la.poll(0);
         lb.poll(0);
         spy.store(second + wire::link::VERSION, version);
         for _ in 0..3 {
-            assert_eq!(la.poll(0), LinkState::Incompatible { ours, theirs: ours });
+            assert_eq!(la.poll(0), LinkState::OtherVersion { found: version });
             lb.poll(0);
         }
         let (mut receiver, mut sender) = (ca.receiver(0).unwrap(), ca.sender(1).unwrap());

@@ -4,7 +4,7 @@ use super::progress::Patience;
 use super::window::WindowArguments;
 use super::{Failure, stop};
 use core::time::Duration;
-use ivshmem::channel::{End, LinkState, Mailbox, RecvError, SendError};
+use ivshmem::channel::{End, LinkState, Mailbox, RecvError, SendError, wire};
 use ivshmem_peer::{Backend, DeviceName, Exchange, Mapping, Purpose};
 
 /// The mailbox of commands and responses, and where it lies.
@@ -73,6 +73,12 @@ pub(super) fn poll_up(exchange: &mut Exchange<'_>, patience: &mut Patience) -> R
 pub(super) fn unlinked(state: LinkState) -> String {
     match state {
         LinkState::Closed => "new session, the other side has closed".into(),
+        LinkState::OtherVersion { found } => {
+            format!(
+                "compatible other side: it speaks version {found} of the wire format, this program {}",
+                wire::VERSION
+            )
+        }
         LinkState::Incompatible { ours, theirs } => {
             format!("compatible other side: its channels have digest {theirs:#018x}, ours {ours:#018x}")
         }

@@ -23,7 +23,12 @@ pub enum LinkState {
     },
     /// This side closed, or the peer did.
     Closed,
-    /// The peer has other channels, or another version of the wire format.
+    /// The peer speaks another version of the wire format.
+    OtherVersion {
+        /// Its version; this side's is [`wire::VERSION`](crate::channel::wire::VERSION).
+        found: u64,
+    },
+    /// The peer has other channels.
     Incompatible {
         /// Digest of this side's channels.
         ours: u64,

@@ -151,7 +151,10 @@ impl<'a, M: Memory> Watch<'a, M> {
             return LinkState::Violated(PeerViolation::Epoch { found: epoch });
         }
         let (version, theirs) = (self.load(link::VERSION), self.load(link::DIGEST));
-        if version != wire::VERSION || theirs != self.digest {
+        if version != wire::VERSION {
+            return LinkState::OtherVersion { found: version };
+        }
+        if theirs != self.digest {
             return LinkState::Incompatible { ours: self.digest, theirs };
         }
         match self.load(link::STATE) {

@@ -105,7 +105,10 @@ impl<'a, M: Memory + fmt::Debug> Lives<'a, M> {
                     LinkState::PeerRestarted => 8,
                     _ => 0,
                 };
-                let accuses = matches!(state, LinkState::Violated(_) | LinkState::Incompatible { .. });
+                let accuses = matches!(
+                    state,
+                    LinkState::Violated(_) | LinkState::Incompatible { .. } | LinkState::OtherVersion { .. }
+                );
                 Called::within(9 + self.channels.len(), 1 + more, 0).accusing(accuses)
             }
             4 => {

@@ -31,8 +31,10 @@ impl<'a, M: Memory + fmt::Debug> Onlooker<'a, M> {
         let what = usize::from(scene.input.byte());
         if self.readers.is_empty() || what.is_multiple_of(3) {
             let state = self.watch.poll(scene.tick());
-            return Called::within(6, 0, 0)
-                .accusing(matches!(state, LinkState::Violated(_) | LinkState::Incompatible { .. }));
+            return Called::within(6, 0, 0).accusing(matches!(
+                state,
+                LinkState::Violated(_) | LinkState::Incompatible { .. } | LinkState::OtherVersion { .. }
+            ));
         }
         let index = what % self.readers.len();
         let reader = &mut self.readers[index];
