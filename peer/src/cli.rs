@@ -99,6 +99,8 @@ impl DeviceArguments {
 /// Why a sub-command ends without success.
 #[derive(Debug)]
 enum Failure {
+    /// The command line asks for what its own list of channels does not have.
+    Usage(String),
     /// The exchange went wrong.
     Failed(String),
     /// The device cannot be opened.
@@ -121,6 +123,7 @@ impl Failure {
     fn code(&self) -> u8 {
         match self {
             Self::Failed(_) | Self::NoReader => 1,
+            Self::Usage(_) => 2,
             Self::Open(_) => 3,
             Self::Late(_) => 4,
             // As shells say it of a process that a signal ended; SIGINT is 2, SIGTERM 15.
@@ -132,7 +135,7 @@ impl Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Failed(message) | Self::Late(message) => f.write_str(message),
+            Self::Usage(message) | Self::Failed(message) | Self::Late(message) => f.write_str(message),
             Self::Open(error) => error.fmt(f),
             Self::Stopped(signal) => write!(f, "ended by signal {signal}"),
             Self::NoReader => f.write_str("the output cannot be written"),

@@ -2,11 +2,11 @@
 
 use super::mailbox::{Role, printable, unlinked};
 use super::progress::Patience;
-use super::window::ChannelArguments;
+use super::window::{ChannelArguments, check_length};
 use super::{Failure, say, stop};
 use core::time::Duration;
-use ivshmem::channel::Mailbox;
 use ivshmem::channel::request::{self, Polled, RequestError, Requester};
+use ivshmem::channel::{Kind, Mailbox};
 use ivshmem_peer::{Attachment, Mapping, Purpose};
 
 /// Make a request and print the result.
@@ -46,12 +46,14 @@ const TICKS_PER_MICROSECOND: u64 = 1000;
 
 impl Call {
     pub(super) fn run(&self) -> Result<(), Failure> {
+        let own = self.end.end();
+        check_length(self.window.channel(self.request, Kind::Request, own)?, &self.arguments)?;
+        let vector = self.window.channel(self.response, Kind::Response, own.other())?.rings();
         stop::catch()?;
         let (name, backend) = self.window.open(Purpose::Exchange)?;
         let failed = |error: &dyn core::fmt::Display| Failure::Failed(format!("{name}: {error}"));
         let channels = self.window.channels().channels();
-        let mut mailbox = Mailbox::new(backend.memory().clone(), self.end.end(), channels).map_err(|e| failed(&e))?;
-        let vector = channels.get(self.response).map_or(0, |channel| channel.rings());
+        let mut mailbox = Mailbox::new(backend.memory().clone(), own, channels).map_err(|error| failed(&error))?;
         let (mut attachment, mut channels) = Attachment::attach(&mut mailbox, &*backend, vector);
         let outcome = channels
             .requester::<1>(self.request, self.response, TICKS_PER_MICROSECOND)

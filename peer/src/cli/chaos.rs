@@ -6,6 +6,7 @@ use super::{Failure, say, stop};
 use clap::ValueEnum;
 use core::ops::ControlFlow;
 use core::time::Duration;
+use ivshmem::channel::TakeError;
 use ivshmem_peer::chaos::{Chaos as HostilePeer, Counts, Mode, Step};
 use ivshmem_peer::{Kind, Purpose, poll_until};
 use std::io::Write;
@@ -91,18 +92,14 @@ const WAITING: Duration = Duration::from_micros(200);
 impl Chaos {
     pub(super) fn run(&self) -> Result<(), Failure> {
         if self.everywhere && self.mode != How::Scribble {
-            let message = format!("--everywhere is for scribble, not for {}\n", self.mode());
-            clap::Error::raw(clap::error::ErrorKind::ArgumentConflict, message).exit();
+            return Err(Failure::Usage(format!("--everywhere is for scribble, not for {}", self.mode())));
+        }
+        let channels = self.channels.channels().channels();
+        if let Some(channel) = self.channel.filter(|channel| *channel >= channels.len()) {
+            return Err(Failure::Usage(TakeError::NoSuchChannel { channel, channels: channels.len() }.to_string()));
         }
         let end = self.end.end();
         let (name, backend) = self.channels.open(Purpose::Exchange)?;
-        let channels = self.channels.channels().channels();
-        if let Some(channel) = self.channel.filter(|channel| *channel >= channels.len()) {
-            return Err(Failure::Failed(format!(
-                "there is no channel {channel}: the mailbox has {}, counted from 0",
-                channels.len()
-            )));
-        }
         stop::catch()?;
         let mode = self.mode();
         if mode == Mode::Storm && backend.kind() == Kind::Plain {

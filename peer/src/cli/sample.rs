@@ -3,11 +3,11 @@
 use super::mailbox::{Role, printable, unlinked};
 use super::progress::Patience;
 use super::terminal::{Line, Terminal};
-use super::window::ChannelArguments;
+use super::window::{ChannelArguments, check_length};
 use super::{Failure, say, stop};
 use clap::Subcommand;
 use core::time::Duration;
-use ivshmem::channel::{Mailbox, ReadError, Reader, Subscriber, Validity, Watch};
+use ivshmem::channel::{Kind, Mailbox, ReadError, Reader, Subscriber, Validity, Watch};
 use ivshmem_peer::{Attachment, Mapping, Purpose, poll_until};
 use std::time::Instant;
 
@@ -96,7 +96,6 @@ struct Write {
 
 impl Sample {
     pub(super) fn run(&self) -> Result<(), Failure> {
-        stop::catch()?;
         match &self.action {
             Action::Read(read) => read.source.follow(Some(1)).map(|_| ()),
             Action::Watch(watch) => {
@@ -118,6 +117,8 @@ fn pause() {
 impl Source {
     /// Prints new values, and says how many it saw and how many were overwritten before.
     fn follow(&self, count: Option<u64>) -> Result<(u64, u64), Failure> {
+        self.window.channel(self.channel, Kind::Sampling, self.from.end())?;
+        stop::catch()?;
         let (name, backend) = self.window.open(Purpose::Access)?;
         let failed = |error: &dyn core::fmt::Display| Failure::Failed(format!("{name}: {error}"));
         let mut subscriber =
@@ -181,18 +182,17 @@ impl Source {
 
 impl Write {
     fn run(&self) -> Result<(), Failure> {
+        let channel = self.window.channel(self.channel, Kind::Sampling, self.end.end())?;
+        if let Some(value) = &self.value {
+            check_length(channel, value)?;
+        }
+        stop::catch()?;
         let (name, backend) = self.window.open(Purpose::Exchange)?;
         let failed = |error: &dyn core::fmt::Display| Failure::Failed(format!("{name}: {error}"));
         let mut mailbox = Mailbox::new(backend.memory().clone(), self.end.end(), self.window.channels().channels())
             .map_err(|error| failed(&error))?;
         let (mut attachment, mut channels) = Attachment::attach(&mut mailbox, &*backend, 0);
-        let mut writer = match channels.writer(self.channel) {
-            Ok(writer) => writer,
-            Err(error) => {
-                attachment.close();
-                return Err(failed(&error));
-            }
-        };
+        let mut writer = channels.writer(self.channel).map_err(|error| failed(&error))?;
         let mut write = |attachment: &mut Attachment<'_>, value: &[u8]| match writer.write(value) {
             Ok(notice) => {
                 attachment.ring(notice);

@@ -7,7 +7,7 @@ use super::{Failure, stop};
 use core::time::Duration;
 use embedded_io::{Read, ReadReady, Write as _, WriteReady};
 use ivshmem::channel::stream::{StreamError, StreamReader, StreamWriter};
-use ivshmem::channel::{Channel, Channels, Kind, LinkState, Mailbox, RecvError, SendError, Snapshot};
+use ivshmem::channel::{Channel, Channels, Kind, LinkState, Mailbox, RecvError, SendError, Snapshot, TakeError};
 use ivshmem::notify::{Doorbell, Wait};
 use ivshmem_peer::{Attachment, Backend, Mapping, Purpose, RingError, poll_until};
 use rustix::event::{PollFd, PollFlags};
@@ -89,9 +89,6 @@ struct Pipe<'a> {
 
 impl Stream {
     pub(super) fn run(&self) -> Result<(), Failure> {
-        stop::catch()?;
-        let (name, backend) = self.window.open(Purpose::Exchange)?;
-        let failed = |error: &dyn core::fmt::Display| Failure::Failed(format!("{name}: {error}"));
         let list = self.window.channels().channels();
         let first = |from| list.iter().position(|channel| channel.kind() == Kind::Queuing && channel.from() == from);
         let own = self.end.end();
@@ -100,8 +97,18 @@ impl Stream {
             given => given,
         };
         if (send, receive) == (None, None) {
-            return Err(failed(&"the mailbox has no queuing channel to pipe through"));
+            return Err(Failure::Usage("the mailbox has no queuing channel to pipe through".into()));
         }
+        for (channel, from) in [(send, own), (receive, own.other())] {
+            let Some(channel) = channel else { continue };
+            if self.window.channel(channel, Kind::Queuing, from)?.data_id().is_some() {
+                let wrong = TakeError::WrongKind { channel, kind: Kind::Queuing, protected: true };
+                return Err(Failure::Usage(wrong.to_string()));
+            }
+        }
+        stop::catch()?;
+        let (name, backend) = self.window.open(Purpose::Exchange)?;
+        let failed = |error: &dyn core::fmt::Display| Failure::Failed(format!("{name}: {error}"));
         let mut mailbox = Mailbox::new(backend.memory().clone(), own, list).map_err(|error| failed(&error))?;
         let vector = receive.and_then(|channel| list.get(channel)).map_or(0, Channel::rings);
         let (mut attachment, mut channels) = Attachment::attach(&mut mailbox, &*backend, vector);

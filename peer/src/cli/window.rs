@@ -1,7 +1,8 @@
 //! Which mailbox on which device: its place in the shared memory, and its channels.
 
 use super::{DeviceArguments, Failure};
-use ivshmem::channel::Mailbox;
+use ivshmem::channel::wire::kind;
+use ivshmem::channel::{Channel, End, Kind, Mailbox, TakeError};
 use ivshmem::memory::Memory;
 use ivshmem_peer::{Backend, ChannelList, DeviceName, Mapping, Purpose};
 
@@ -50,6 +51,25 @@ impl ChannelArguments {
         &self.channels
     }
 
+    /// The channel of this number, if it is of this kind and `from` sends it.
+    ///
+    /// To be asked before the device is opened: attaching ends the other end's session, and a wrong command line must not.
+    pub(super) fn channel(&self, index: usize, kind: Kind, from: End) -> Result<&Channel, Failure> {
+        let channels = self.channels.channels();
+        let wrong = match channels.get(index) {
+            None => TakeError::NoSuchChannel { channel: index, channels: channels.len() },
+            Some(channel) if channel.kind() != kind => {
+                let protected = channel.data_id().is_some();
+                TakeError::WrongKind { channel: index, kind: channel.kind(), protected }
+            }
+            Some(channel) if channel.from() != from => {
+                TakeError::WrongDirection { channel: index, from: channel.from() }
+            }
+            Some(channel) => return Ok(channel),
+        };
+        Err(Failure::Usage(wrong.to_string()))
+    }
+
     /// Opens the device, and checks that the mailbox fits.
     pub(super) fn open(&self, purpose: Purpose) -> Result<(DeviceName, Box<dyn Backend>), Failure> {
         let (name, backend) = self.window.open(purpose)?;
@@ -64,5 +84,19 @@ impl ChannelArguments {
             }
             _ => Ok((name, backend)),
         }
+    }
+}
+
+/// Whether a message of the user's fits into the channel, beside what the channel's kind and protection need for themselves. To be
+/// asked before the device is opened, too.
+pub(super) fn check_length(channel: &Channel, message: &str) -> Result<(), Failure> {
+    let head = match (channel.kind(), channel.data_id()) {
+        (Kind::Request | Kind::Response, _) => kind::HEAD,
+        (_, Some(_)) => kind::PROTECTION,
+        (_, None) => 0,
+    };
+    match (message.len(), usize::from(channel.max_len().saturating_sub(head))) {
+        (len, max) if len > max => Err(Failure::Usage(format!("{len} bytes, a message has at most {max}"))),
+        _ => Ok(()),
     }
 }

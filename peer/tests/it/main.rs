@@ -13,3 +13,4 @@ mod stream;
 mod sysfs;
 mod terminal;
 mod tree;
+mod window;

@@ -157,21 +157,3 @@ fn what_an_earlier_stream_left_closed_is_no_end_of_a_later_one() {
         assert_eq!(receiver.wait_with_output().unwrap().stdout, b"bytes");
     }
 }
-
-#[test]
-fn a_mailbox_with_nothing_to_pipe_through_is_said_at_once() {
-    let file = memory_file(1 << 16);
-    let output = peer(&["stream", "--device", &file.device, "--channels", "sampling:second:8"]);
-    assert_eq!(output.status.code(), Some(1));
-    assert!(stderr(&output).contains("the mailbox has no queuing channel"), "{}", stderr(&output));
-    assert!(std::fs::read(file.path()).unwrap().iter().all(|byte| *byte == 0), "the memory is untouched");
-}
-
-#[test]
-fn a_channel_of_another_kind_or_direction_is_said() {
-    let file = memory_file(1 << 16);
-    let output = peer(&["stream", "--device", &file.device, "--send", "1"]);
-    assert!(stderr(&output).contains("channel 1 is sent by the First end"), "{}", stderr(&output));
-    let output = peer(&["stream", "--device", &file.device, "--channels", "sampling:second:8", "--send", "0"]);
-    assert!(stderr(&output).contains("channel 0 is a Sampling channel"), "{}", stderr(&output));
-}
