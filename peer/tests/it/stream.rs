@@ -1,6 +1,6 @@
 //! `stream`: bytes through pipes.
 
-use crate::cli::{MemoryFile, memory_file, peer, stderr};
+use crate::cli::{MemoryFile, memory_file, stderr};
 use ivshmem::channel::{COMMAND_RESPONSE, End, Snapshot};
 use ivshmem_peer::Mapping;
 use rustix::process::{Pid, Signal, kill_process};
