@@ -94,7 +94,7 @@ pub const COMMAND_RESPONSE: [Channel; 2] =
 
 impl Channel {
     /// A queuing channel sent by `from`: `slots` messages, a power of two from 4 to 32768, of at most `max_len`
-    /// bytes, 1 to 65535. A slot takes 8 bytes more than the payload, rounded up to 64: 56, 120, 248 and 1016 fit well.
+    /// bytes, 1 to 65535, of which up to a quarter may be received and not acknowledged yet. A slot takes 8 bytes more than the payload, rounded up to 64: 56, 120, 248 and 1016 fit well.
     pub const fn queuing(from: End, slots: u32, max_len: u16) -> Self {
         Self::new(Kind::Queuing, from, slots, max_len)
     }

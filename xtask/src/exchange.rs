@@ -218,7 +218,8 @@ impl Report {
         row("interrupts", format!("{} (image / operator)", counts("interrupts")?));
         row("doorbells", format!("{} (image / operator)", counts("doorbells")?));
         row("recovered by polling", format!("{} (image / operator)", counts("recovered_by_poll")?));
-        row("cycles missed", format!("{} of {}", image.number("missed")?, image.number("cycles")?));
+        let emulated = if exchange.accelerator == Accelerator::Tcg { " (emulated: keeps no time)" } else { "" };
+        row("cycles missed", format!("{} of {}{emulated}", image.number("missed")?, image.number("cycles")?));
         row(
             "round trip",
             format!(

@@ -22,7 +22,8 @@ pub struct Subscriber<'c, M> {
 }
 
 impl<'c, M: Memory> Subscriber<'c, M> {
-    /// Looks on at what the end `from` writes into the mailbox of these channels. Touches no shared memory.
+    /// Looks on at what the end `from` writes into the mailbox of these channels. Touches no shared memory. Beside a mailbox in the same
+    /// program, give it a [`window`](crate::memory::SharedMemory::window) of that memory.
     pub fn new(memory: M, from: End, channels: &'c [Channel]) -> Result<Self, MailboxError> {
         Ok(Self { mailbox: Mailbox::new(memory, from.other(), channels)? })
     }

@@ -78,6 +78,7 @@ fn run(session: &mut Session, accelerator: Accelerator, linux: &Place) -> Result
     ensure!(on_host.len() as u64 <= written, "{} values on the host of {written}", on_host.len());
     // A value is of one cycle; whoever else has one of that cycle has the same.
     let both: Vec<_> = in_linux.iter().filter_map(|(cycle, value)| Some((value, on_host.get(cycle)?))).collect();
+    ensure!(!both.is_empty(), "no value was read by both");
     ensure!(both.iter().all(|(linux, host)| linux == host), "{both:?}");
     println!("{}\n{}\n{}\n{}", told.line(), host_told.line(), second.line(), end.line());
     let (linux, host, both) = (in_linux.len(), on_host.len(), both.len());
