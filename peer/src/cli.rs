@@ -3,6 +3,7 @@
 mod call;
 mod chaos;
 mod dump;
+mod found;
 mod list;
 mod mailbox;
 mod operator;
@@ -52,7 +53,7 @@ Exit codes:
   1  the exchange went wrong: a wrong response, a lost message, a protocol violation
   2  the command line is wrong
   3  the device cannot be found or opened
-  4  the other side did not answer in time
+  4  the other side did not answer in time, or its channels are not those of --channels
   7  bus error: the shared memory was truncated or its device is gone
   130, 143  ended by Ctrl-C or SIGTERM; the other side was told";
 
@@ -107,6 +108,8 @@ enum Failure {
     Open(OpenError),
     /// The other side did not answer in time.
     Late(String),
+    /// The mailbox in memory has other channels.
+    Incompatible(String),
     /// A signal of this number asked for the end.
     Stopped(i32),
     /// Whoever read our output is gone: nothing left to say and nobody to say it to.
@@ -125,7 +128,7 @@ impl Failure {
             Self::Failed(_) | Self::NoReader => 1,
             Self::Usage(_) => 2,
             Self::Open(_) => 3,
-            Self::Late(_) => 4,
+            Self::Late(_) | Self::Incompatible(_) => 4,
             // As shells say it of a process that a signal ended; SIGINT is 2, SIGTERM 15.
             Self::Stopped(signal) => u8::try_from(128 + signal).unwrap_or(1),
         }
@@ -135,7 +138,9 @@ impl Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Usage(message) | Self::Failed(message) | Self::Late(message) => f.write_str(message),
+            Self::Usage(message) | Self::Failed(message) | Self::Late(message) | Self::Incompatible(message) => {
+                f.write_str(message)
+            }
             Self::Open(error) => error.fmt(f),
             Self::Stopped(signal) => write!(f, "ended by signal {signal}"),
             Self::NoReader => f.write_str("the output cannot be written"),

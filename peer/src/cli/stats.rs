@@ -1,16 +1,17 @@
 //! `ivshmem-peer stats`.
 
 use super::window::ChannelArguments;
-use super::{Failure, say, stop};
+use super::{Failure, found, say, stop};
 use core::time::Duration;
-use ivshmem::channel::wire::{self, Key};
+use ivshmem::channel::wire::{Key, Keyed};
 use ivshmem::channel::{Channel, End, Kind, Snapshot};
 use ivshmem_peer::{Mapping, Purpose, poll_until};
 use std::time::Instant;
 
 /// Count what goes through a mailbox, from outside: its ends, and of each channel what was sent, received, and is in flight.
 ///
-/// Only reads. The counts are those of the present session: they begin anew when either end restarts.
+/// Only reads. The counts are those of the present session: they begin anew when either end restarts. Exit code 4: an end that is
+/// there has other channels than --channels says, so that there is nothing to count.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   ivshmem-peer stats --device file:/dev/shm/ivshmem
@@ -33,7 +34,7 @@ impl Stats {
         let (_, backend) = self.window.open(Purpose::Access)?;
         let channels = self.window.channels().channels();
         let snapshot = Snapshot::new(backend.memory(), channels);
-        let mut beats = [None; 2];
+        let mut beats: [Option<u64>; 2] = [None; 2];
         for round in 0..self.count {
             if round > 0 {
                 let next = Instant::now() + Duration::from_millis(self.every);
@@ -42,15 +43,16 @@ impl Stats {
                     poll_until(&mut [], next.min(Instant::now() + Duration::from_millis(100)));
                 }
             }
-            for (end, name, beat) in [(End::First, "first", 0), (End::Second, "second", 1)] {
-                let line = snapshot.link(end);
-                if line.magic != wire::MAGIC || !wire::is_epoch(line.epoch) {
+            let ends = [End::First, End::Second].map(|end| (end, snapshot.link(end)));
+            found::check(&ends, channels)?;
+            for ((end, line), beat) in ends.iter().zip(&mut beats) {
+                let name = found::end(*end);
+                if !found::is_anybody(line) {
                     say(format_args!("stats: end {name} nobody"))?;
                     continue;
                 }
-                let polls = beats[beat].map_or(0, |before| line.heartbeat.wrapping_sub(before));
-                beats[beat] = Some(line.heartbeat);
-                let state = if line.state == wire::CLOSED { "closed" } else { "attached" };
+                let polls = beat.replace(line.heartbeat).map_or(0, |before| line.heartbeat.wrapping_sub(before));
+                let state = found::state(line.state);
                 say(format_args!("stats: end {name} {state} epoch={:#x} polls={polls}", line.epoch))?;
             }
             for (index, channel) in channels.iter().enumerate() {
@@ -64,13 +66,13 @@ impl Stats {
 /// What a channel's words add up to.
 fn counts(snapshot: &Snapshot<'_, Mapping>, index: usize, channel: &Channel) -> String {
     let Some(lines) = snapshot.channel(index) else { return "missing".into() };
+    let kind = found::kind(channel);
     if channel.kind() == Kind::Sampling {
-        let latest = wire::Keyed::from_word(lines.ring);
-        return format!("sampling written={}", latest.count);
+        return format!("{kind} written={}", Keyed::from_word(lines.ring).count);
     }
     let key = Key::from_bits(u32::try_from(lines.ring).unwrap_or(0));
     if key.bits() == 0 {
-        return "queuing unused".into();
+        return format!("{kind} unused");
     }
     // The newest message's stamp is how many were sent; modulo 2^32, the one furthest ahead of what was acknowledged.
     let received = if lines.acknowledged.key == key { lines.acknowledged.count } else { 0 };
@@ -82,5 +84,5 @@ fn counts(snapshot: &Snapshot<'_, Mapping>, index: usize, channel: &Channel) -> 
         .max()
         .unwrap_or(0);
     let sent = received.wrapping_add(ahead);
-    format!("queuing sent={sent} acknowledged={received} unacknowledged={ahead} slots={}", channel.slots())
+    format!("{kind} sent={sent} acknowledged={received} unacknowledged={ahead} slots={}", channel.slots())
 }

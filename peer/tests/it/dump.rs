@@ -1,7 +1,8 @@
 //! What `dump` shows of a mailbox in each of its states.
 
 use crate::cli::{memory_file, peer, stderr, stdout};
-use ivshmem::channel::End;
+use ivshmem::channel::wire::{self, link};
+use ivshmem::channel::{Attach, COMMAND_RESPONSE, Channel, End, Mailbox, digest};
 use ivshmem::memory::Memory;
 use ivshmem_peer::{DeviceName, Exchange, Purpose, Sysfs, mailbox, open};
 
@@ -71,7 +72,11 @@ fn garbage_is_shown_as_the_numbers_it_is() {
     for at in (0..65536).step_by(8) {
         backend.memory().store(at, 0xdead_beef_0bad_f00d ^ at as u64);
     }
-    backend.memory().store(0, ivshmem::channel::wire::MAGIC);
+    for (word, value) in
+        [(link::MAGIC, wire::MAGIC), (link::VERSION, wire::VERSION), (link::DIGEST, digest(&COMMAND_RESPONSE))]
+    {
+        backend.memory().store(word, value);
+    }
     let lines = dump(&file.device);
     assert!(
         lines[1].contains(" state=0xdeadbeef0badf025 ") && lines[1].contains(" id=0xdeadbeef0badf03d "),
@@ -90,4 +95,59 @@ fn a_mailbox_behind_an_offset_is_found_by_it_in_either_notation() {
     let lines = dump("0x10000");
     assert!(lines.contains(" size=65536 mailbox=40960\n"), "{lines}");
     assert_eq!(lines, dump("65536"));
+}
+
+#[test]
+fn channels_of_every_kind_are_shown() {
+    const LIST: &str = "sampling:first:56,request:second:8x56,response:first:8x56,queuing:first:8x56:protected=7";
+    let file = memory_file(65536);
+    let name: DeviceName = file.device.parse().unwrap();
+    let backend = open(Some(&name), Purpose::Exchange, &Sysfs::default()).unwrap();
+    let channels = [
+        Channel::sampling(End::First, 56),
+        Channel::request(End::Second, 8, 56),
+        Channel::response(End::First, 8, 56),
+        Channel::queuing(End::First, 8, 56).protected(7),
+    ];
+    let mut first = Mailbox::new(backend.memory().clone(), End::First, &channels).unwrap();
+    let (_link, mut halves) = first.attach(Attach::polled());
+    let mut writer = halves.writer(0).unwrap();
+    writer.write(b"one").unwrap().ignore();
+    writer.write(b"two").unwrap().ignore();
+    let lines = stdout(&peer(&["dump", "--device", &file.device, "--channels", LIST]));
+    let shown: Vec<_> = lines.lines().skip(4).collect();
+    assert!(shown[0].starts_with("dump: channel 0 from=first kind=sampling slots=4 max_len=56 at="), "{lines}");
+    assert!(shown[0].contains(" latest=2@0x") && shown[0].contains(" started=2@0x"), "{lines}");
+    assert_eq!(shown[1], "dump: slot 0.1 stamp=1 length=3 kind=0 session=current \"one\"");
+    assert_eq!(shown[2], "dump: slot 0.2 stamp=2 length=3 kind=0 session=current \"two\"");
+    assert!(shown[3].starts_with("dump: channel 1 from=second kind=request slots=8 max_len=56 "), "{lines}");
+    assert!(shown[4].starts_with("dump: channel 2 from=first kind=response "), "{lines}");
+    assert!(shown[5].starts_with("dump: channel 3 from=first kind=queuing "), "{lines}");
+    assert_eq!(shown[6..], ["dump: end"]);
+}
+
+#[test]
+fn a_mailbox_of_other_channels_is_said_by_dump_and_stats_instead_of_what_lies_elsewhere() {
+    let file = memory_file(65536);
+    let name: DeviceName = file.device.parse().unwrap();
+    let backend = open(Some(&name), Purpose::Exchange, &Sysfs::default()).unwrap();
+    let channels = [Channel::queuing(End::First, 8, 56)];
+    let mut first = Mailbox::new(backend.memory().clone(), End::First, &channels).unwrap();
+    let _attached = first.attach(Attach::polled());
+    let (theirs, ours) = (digest(&channels), digest(&COMMAND_RESPONSE));
+    for command in ["dump", "stats"] {
+        let output = peer(&[command, "--device", &file.device]);
+        assert_eq!(output.status.code(), Some(4), "{}", stdout(&output));
+        let said = format!(
+            "ivshmem-peer: the mailbox there has other channels: the first end's have digest {theirs:#018x}, those of \
+             --channels {ours:#018x}\n"
+        );
+        assert_eq!(stderr(&output), said);
+        assert!(!stdout(&output).contains(": channel "), "{}", stdout(&output));
+        let output = peer(&[command, "--device", &file.device, "--channels", "queuing:first:8x56"]);
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    }
+    backend.memory().store(link::VERSION, 2);
+    let output = peer(&["stats", "--device", &file.device, "--channels", "queuing:first:8x56"]);
+    assert_eq!(stderr(&output), "ivshmem-peer: the first end has wire version 2, this is for 1\n");
 }

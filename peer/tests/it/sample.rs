@@ -2,6 +2,7 @@
 
 use crate::cli::{MemoryFile, memory_file, peer, peer_with_input, stderr, stdout};
 use ivshmem::channel::{Attach, COMMAND_RESPONSE, Channel, End, Mailbox, Subscriber};
+use ivshmem::memory::Memory;
 use ivshmem_peer::Mapping;
 use std::fs::File;
 use std::io::{BufRead, BufReader};
@@ -149,4 +150,28 @@ fn stats_counts_what_was_sent_received_and_is_in_flight() {
     assert_eq!(lines[2], "stats: channel 0 queuing sent=103 acknowledged=96 unacknowledged=7 slots=64");
     assert_eq!(lines[3], "stats: channel 1 queuing unused");
     assert_eq!(lines[8], "stats: end");
+}
+
+#[test]
+fn stats_names_kinds_and_the_states_of_ends_as_they_are() {
+    let file = memory_file(1 << 16);
+    let channels = [Channel::request(End::Second, 8, 56), Channel::response(End::First, 8, 56)];
+    let (first, second) = (mapping(&file), mapping(&file));
+    let mut first = Mailbox::new(first, End::First, &channels).unwrap();
+    let mut second = Mailbox::new(second, End::Second, &channels).unwrap();
+    let (mut la, _ca) = first.attach(Attach::polled());
+    let (mut lb, mut cb) = second.attach(Attach::polled());
+    let mut requester = cb.requester::<2>(0, 1, 1).unwrap();
+    while !(la.poll(0).is_up() & lb.poll(0).is_up()) {}
+    requester.start(0, 1, b"x", 0).unwrap().1.ignore();
+    la.close();
+    let section = ivshmem::channel::Snapshot::new(&mapping(&file), &channels).link(End::Second).offset;
+    mapping(&file).store(section + ivshmem::channel::wire::link::STATE, 7);
+    let list = "request:second:8x56,response:first:8x56";
+    let output = peer(&["stats", "--device", &file.device, "--channels", list]);
+    let lines: Vec<_> = stdout(&output).lines().map(str::to_owned).collect();
+    assert!(lines[0].starts_with("stats: end first closed epoch=0x"), "{lines:?} {}", stderr(&output));
+    assert!(lines[1].starts_with("stats: end second 0x7 epoch=0x"), "{lines:?}");
+    assert_eq!(lines[2], "stats: channel 0 request sent=1 acknowledged=0 unacknowledged=1 slots=8");
+    assert_eq!(lines[3], "stats: channel 1 response unused");
 }
