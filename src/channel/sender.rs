@@ -145,8 +145,8 @@ impl<'a, M: Memory> Sender<'a, M> {
         }
     }
 
-    /// How many messages there is room for, as far as this side knows: looks at the receiver's acknowledgement once if half
-    /// of the ring or more is in use. At most 1 load; the first call of a session as for [`try_send`](Self::try_send).
+    /// How many messages there is room for, as far as this side knows: looks at the receiver's acknowledgement once after
+    /// each poll of the link, and always if half of the ring or more is in use. At most 1 load; the first call of a session as for [`try_send`](Self::try_send).
     pub fn room(&mut self) -> Result<u32, SendError> {
         self.ready()?;
         self.look_for_room()

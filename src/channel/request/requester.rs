@@ -104,8 +104,8 @@ impl<M: Memory, const N: usize> Requester<'_, M, N> {
 
     /// Gives the end of one request, if there is one to tell of; its result, if it has one, is then in `buffer`.
     ///
-    /// Takes at most one message, and a response that is there counts although its budget has passed. Call it until it
-    /// answers `None`, or as often as a cycle allows. A buffer of [`max_result`](Self::max_result) bytes takes any result.
+    /// Takes at most one message, and a response that is there counts although its budget has passed. Call it as often as a
+    /// cycle allows, until it answers `None`: a peer that floods decides when that is. A buffer of [`max_result`](Self::max_result) bytes takes any result.
     /// At most 4 loads, 1 store and the response's words, and two looks at up to `N` private entries; a new session as for [`start`](Self::start).
     pub fn poll(&mut self, now: u64, buffer: &mut [u8]) -> Result<Option<Polled>, RequestError> {
         let standing = self.follow();

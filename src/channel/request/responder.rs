@@ -77,8 +77,8 @@ impl<M: Memory, const N: usize> Responder<'_, M, N> {
     /// Takes the next message, if there is one; a request's arguments are then in `buffer`.
     ///
     /// No request is given twice. None is taken while `N` are open or the response channel could not hold the answer to one
-    /// more, so that [`respond`](Self::respond) always finds room; cancellations that come first in the queue still are. Call
-    /// it until it answers `None`, or as often as a cycle allows. A buffer of [`max_args`](Self::max_args) bytes takes any arguments.
+    /// more, so that [`respond`](Self::respond) always finds room; cancellations that come first in the queue still are. Call it
+    /// as often as a cycle allows, until it answers `None`: a peer that floods decides when that is. A buffer of [`max_args`](Self::max_args) bytes takes any arguments.
     ///
     /// At most 4 loads, 1 store and the request's words, and two looks at up to `N` private entries; the first call of a
     /// session also stores 5 words and one for each slot.

@@ -34,7 +34,7 @@ impl<M: Memory + fmt::Debug> Half for Sends<'_, M> {
         let message = with.traffic.message(config.max_len());
         let (loads, result) = match with.input.byte() % 8 {
             0..3 => (2, sender.try_send(&message).map(|notice| notice.ignore()).inspect(|()| with.traffic.sent())),
-            3 | 4 => {
+            3 => {
                 let sent = sender.try_send_lossy(&message);
                 let dropped = matches!(sent, Ok(None));
                 let sent = sent.map(|notice| notice.into_iter().for_each(|notice| notice.ignore()));
@@ -47,6 +47,7 @@ impl<M: Memory + fmt::Debug> Half for Sends<'_, M> {
                     }),
                 )
             }
+            4 => (1, sender.room().map(|room| assert!(room <= slots as u32))),
             5 => (1, sender.try_publish(&message).inspect(|()| with.traffic.sent())),
             6 => {
                 sender.notice().ignore();

@@ -143,6 +143,15 @@ impl<M: Memory + fmt::Debug> Half for Asks<'_, M> {
     }
 }
 
+/// How a request is answered.
+#[derive(Clone, Copy, Debug)]
+enum Respond {
+    Now,
+    /// Without asking for a doorbell.
+    InABatch,
+    Expired,
+}
+
 /// A responder.
 #[derive(Debug)]
 pub(super) struct Answers<'a, M> {
@@ -183,16 +192,19 @@ impl<'a, M: Memory> Answers<'a, M> {
         Ok(true)
     }
 
-    fn respond(&mut self, place: usize, expired: bool) -> Result<(), RequestError> {
+    fn respond(&mut self, place: usize, how: Respond) -> Result<(), RequestError> {
         let (token, number) = self.taken[place];
-        let (status, bytes) = match expired {
-            true => (Status::Expired, Vec::new()),
-            false => answer(number, self.responder.max_result()),
+        let (status, bytes) = match how {
+            Respond::Expired => (Status::Expired, Vec::new()),
+            Respond::Now | Respond::InABatch => answer(number, self.responder.max_result()),
         };
         let was_open = self.responder.is_open(token);
-        let result = self.responder.respond(token, status, &bytes);
+        let result = match how {
+            Respond::InABatch => self.responder.publish(token, status, &bytes),
+            _ => self.responder.respond(token, status, &bytes).map(|notice| notice.ignore()),
+        };
         assert!(was_open || result.is_err(), "an answer to a request that is over");
-        result.map(|notice| notice.ignore())
+        result
     }
 
     fn check_account(&self) {
@@ -219,11 +231,16 @@ impl<M: Memory + fmt::Debug> Half for Answers<'_, M> {
             }
             what @ 5..10 if !self.taken.is_empty() => {
                 let place = usize::from(input.byte()) % self.taken.len();
-                let result = self.respond(place, what == 9);
+                let (how, loads) = match what {
+                    8 => (Respond::InABatch, 1),
+                    9 => (Respond::Expired, 2),
+                    _ => (Respond::Now, 2),
+                };
+                let result = self.respond(place, how);
                 if self.taken.len() > 2 * OPEN {
                     self.taken.remove(0);
                 }
-                (Called::within(2, 1, words(self.response)), result)
+                (Called::within(loads, 1, words(self.response)), result)
             }
             10 => {
                 let _ = self.responder.arm();
@@ -240,7 +257,7 @@ impl<M: Memory + fmt::Debug> Half for Answers<'_, M> {
 
     fn must_send(&mut self, _: &Traffic) {
         if let Some(place) = self.taken.len().checked_sub(1) {
-            self.respond(place, false).expect("there is room for an answer");
+            self.respond(place, Respond::Now).expect("there is room for an answer");
             self.taken.clear();
         }
     }
