@@ -2,7 +2,7 @@
 
 use crate::{Backend, Kind, Mapping, RingError, Vector, poll_until};
 use core::time::Duration;
-use ivshmem::channel::{Attach, Channels, Link, LinkState, LinkStats, Mailbox, Notice};
+use ivshmem::channel::{Attach, Channel, Channels, Link, LinkState, LinkStats, Mailbox, Notice, Snapshot};
 use std::time::Instant;
 
 /// How long an interrupt-driven end sleeps at most while the link is not up: no doorbell announces that it is.
@@ -107,6 +107,14 @@ impl<'a> Attachment<'a> {
             idle if idle < EAGER => std::thread::yield_now(),
             _ => poll_until(&mut [], Instant::now() + PAUSE),
         }
+    }
+
+    /// Whether the peer has begun to receive what this end sent in this session on one of the mailbox's channels, a queue. From then
+    /// on it gets all of it, even if this end closes.
+    pub fn peer_receives(&self, channels: &[Channel], index: usize) -> bool {
+        Snapshot::new(self.backend.memory(), channels)
+            .channel(index)
+            .is_some_and(|lines| lines.ring != 0 && u64::from(lines.acknowledged.key.bits()) == lines.ring)
     }
 
     /// Tells the peer that this end is done.

@@ -8,6 +8,8 @@ mod list;
 mod mailbox;
 mod operator;
 mod progress;
+mod protection;
+mod queue;
 mod recv;
 mod ring;
 mod sample;
@@ -40,6 +42,7 @@ Examples:
   ivshmem-peer operator --device vfio:0000:00:03.0 --commands 10000
   ivshmem-peer send --device socket:/run/ivshmem.sock 'set-speed 1500'
   ivshmem-peer recv --device file:/dev/shm/ivshmem --count 2
+  ivshmem-peer recv --channels queuing:first:8x120:protected=0x51 --source 7
   ivshmem-peer ring --device sysfs:0000:00:03.0 --peer 1 --vector 0
   ivshmem-peer dump --device file:/dev/shm/ivshmem
   ivshmem-peer chaos length --seed 7 --seconds 30
@@ -154,6 +157,11 @@ fn say(line: fmt::Arguments<'_>) -> Result<(), Failure> {
     writeln!(out, "{line}").and_then(|()| out.flush()).map_err(|_| Failure::NoReader)
 }
 
+/// One line on standard error, about what is no failure; nor is it that nobody reads it.
+fn warn(line: fmt::Arguments<'_>) {
+    let _ = writeln!(std::io::stderr(), "{line}");
+}
+
 /// Parses the command line, runs it and answers the exit code.
 pub(super) fn main() -> ExitCode {
     let result = match Cli::parse().command {
@@ -172,8 +180,7 @@ pub(super) fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            // Nobody may be reading standard error either.
-            let _ = writeln!(std::io::stderr(), "ivshmem-peer: {failure}");
+            warn(format_args!("ivshmem-peer: {failure}"));
             ExitCode::from(failure.code())
         }
     }

@@ -3,7 +3,7 @@
 use crate::{Attachment, Backend, Mapping, RingError, Vector};
 use core::time::Duration;
 use ivshmem::channel::{
-    COMMAND_RESPONSE, End, LinkState, Mailbox, MailboxError, Receiver, RecvError, SendError, Sender, Snapshot,
+    COMMAND_RESPONSE, End, LinkState, Mailbox, MailboxError, Receiver, RecvError, SendError, Sender,
 };
 use std::time::Instant;
 
@@ -21,7 +21,6 @@ pub const MAX_MESSAGE: usize = 248;
 /// Every call ends within [`LONGEST_SLEEP`], and [`poll`](Self::poll) goes first in every round: it is what answers the peer.
 #[derive(Debug)]
 pub struct Exchange<'a> {
-    backend: &'a dyn Backend,
     attachment: Attachment<'a>,
     sender: Sender<'a, Mapping>,
     receiver: Receiver<'a, Mapping>,
@@ -64,7 +63,7 @@ impl<'a> Exchange<'a> {
         };
         let sender = channels.sender(outgoing).expect("COMMAND_RESPONSE has one channel from each end");
         let receiver = channels.receiver(incoming).expect("COMMAND_RESPONSE has one channel to each end");
-        Self { backend, attachment, sender, receiver, outgoing }
+        Self { attachment, sender, receiver, outgoing }
     }
 
     /// Looks at the peer and answers it.
@@ -111,10 +110,7 @@ impl<'a> Exchange<'a> {
 
     /// Whether the peer has begun to receive what was sent in this session. From then on it gets all of it, even if this end closes.
     pub fn peer_receives(&self) -> bool {
-        let memory = self.backend.memory();
-        Snapshot::new(memory, &COMMAND_RESPONSE)
-            .channel(self.outgoing)
-            .is_some_and(|lines| lines.ring != 0 && u64::from(lines.acknowledged.key.bits()) == lines.ring)
+        self.attachment.peer_receives(&COMMAND_RESPONSE, self.outgoing)
     }
 
     /// Tells the peer that this end is done.

@@ -2,12 +2,12 @@
 
 use super::mailbox::{Role, printable, unlinked};
 use super::progress::Patience;
-use super::window::{ChannelArguments, check_length};
+use super::window::{ChannelArguments, Opened};
 use super::{Failure, say, stop};
 use core::time::Duration;
+use ivshmem::channel::Kind;
 use ivshmem::channel::request::{self, Polled, RequestError, Requester};
-use ivshmem::channel::{Kind, Mailbox};
-use ivshmem_peer::{Attachment, Mapping, Purpose};
+use ivshmem_peer::{Attachment, Mapping};
 
 /// Make a request and print the result.
 ///
@@ -22,12 +22,12 @@ pub(super) struct Call {
     /// Which end of the mailbox to be.
     #[arg(long, value_name = "END", default_value = "second")]
     end: Role,
-    /// Which channel carries the requests, counted from 0.
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    request: usize,
-    /// Which channel carries the responses.
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    response: usize,
+    /// Which channel carries the requests, counted from 0; without it, the first that does so for this end.
+    #[arg(long, value_name = "N")]
+    request: Option<usize>,
+    /// Which channel carries the responses, likewise.
+    #[arg(long, value_name = "N")]
+    response: Option<usize>,
     /// The request's budget in milliseconds, 0 for any time.
     #[arg(long, value_name = "MS", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(0..=4_294_967))]
     budget: u32,
@@ -47,17 +47,14 @@ const TICKS_PER_MICROSECOND: u64 = 1000;
 impl Call {
     pub(super) fn run(&self) -> Result<(), Failure> {
         let own = self.end.end();
-        check_length(self.window.channel(self.request, Kind::Request, own)?, &self.arguments)?;
-        let vector = self.window.channel(self.response, Kind::Response, own.other())?.rings();
-        stop::catch()?;
-        let (name, backend) = self.window.open(Purpose::Exchange)?;
-        let failed = |error: &dyn core::fmt::Display| Failure::Failed(format!("{name}: {error}"));
-        let channels = self.window.channels().channels();
-        let mut mailbox = Mailbox::new(backend.memory().clone(), own, channels).map_err(|error| failed(&error))?;
-        let (mut attachment, mut channels) = Attachment::attach(&mut mailbox, &*backend, vector);
+        let request = self.window.pick(self.request, Kind::Request, own)?;
+        request.check_length(&self.arguments)?;
+        let response = self.window.pick(self.response, Kind::Response, own.other())?;
+        let Opened { name, backend, mut mailbox } = self.window.mailbox(own)?;
+        let (mut attachment, mut channels) = Attachment::attach(&mut mailbox, &*backend, response.channel.rings());
         let outcome = channels
-            .requester::<1>(self.request, self.response, TICKS_PER_MICROSECOND)
-            .map_err(|error| failed(&error))
+            .requester::<1>(request.index, response.index, TICKS_PER_MICROSECOND)
+            .map_err(|error| Failure::Failed(format!("{name}: {error}")))
             .and_then(|mut requester| self.call(&mut attachment, &mut requester));
         attachment.close();
         say(format_args!("{}", printable(&outcome?)))

@@ -2,14 +2,13 @@
 
 use super::mailbox::Role;
 use super::window::ChannelArguments;
-use super::{Failure, say, stop};
+use super::{Failure, say, stop, warn};
 use clap::ValueEnum;
 use core::ops::ControlFlow;
 use core::time::Duration;
 use ivshmem::channel::TakeError;
 use ivshmem_peer::chaos::{Chaos as HostilePeer, Counts, Mode, Step};
 use ivshmem_peer::{Kind, Purpose, poll_until};
-use std::io::Write;
 use std::time::Instant;
 
 /// Be a hostile peer, to test that the other end takes no harm
@@ -176,8 +175,7 @@ impl Watch {
         }
         if now.duration_since(self.said) >= Duration::from_secs(1) {
             self.said = now;
-            // Progress that nobody reads is no failure.
-            let _ = writeln!(std::io::stderr(), "chaos: {}", text(counts));
+            warn(format_args!("chaos: {}", text(counts)));
         }
         ControlFlow::Continue(())
     }

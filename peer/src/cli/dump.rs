@@ -1,6 +1,6 @@
 //! `ivshmem-peer dump`.
 
-use super::mailbox::printable;
+use super::mailbox::{end_name, kind_name, printable};
 use super::window::ChannelArguments;
 use super::{Failure, found, say};
 use ivshmem::channel::wire::{self, HEADER, Key, Keyed, SLOT_ALIGN};
@@ -53,7 +53,7 @@ impl Dump {
         channel: &Channel,
     ) -> Result<(), Failure> {
         let Some(lines) = snapshot.channel(index) else { return Ok(()) };
-        let from = found::end(channel.from());
+        let from = end_name(channel.from());
         let (slots, max_len) = (channel.slots(), channel.max_len());
         let (key, offered) = match (channel.kind(), Keyed::from_word(lines.ring)) {
             (Kind::Sampling, latest) => {
@@ -64,7 +64,7 @@ impl Dump {
         };
         say(format_args!(
             "dump: channel {index} from={from} kind={} slots={slots} max_len={max_len} at={:#x} {offered} acknowledged={} wish={}",
-            found::kind(channel),
+            kind_name(channel.kind()),
             lines.slots_at,
             keyed(lines.acknowledged),
             keyed(lines.wish),

@@ -1,7 +1,8 @@
 //! What `stats` and `dump` say alike of a mailbox that they look at from outside.
 
 use super::Failure;
-use ivshmem::channel::{Channel, End, Kind, LinkLine, digest, wire};
+use super::mailbox::end_name;
+use ivshmem::channel::{Channel, End, LinkLine, digest, wire};
 
 /// Whether an end is, or was, attached here.
 pub(super) fn is_anybody(line: &LinkLine) -> bool {
@@ -17,32 +18,17 @@ pub(super) fn state(word: u64) -> String {
     }
 }
 
-pub(super) fn end(end: End) -> &'static str {
-    match end {
-        End::First => "first",
-        End::Second => "second",
-    }
-}
-
-pub(super) fn kind(channel: &Channel) -> &'static str {
-    match channel.kind() {
-        Kind::Queuing => "queuing",
-        Kind::Sampling => "sampling",
-        Kind::Request => "request",
-        Kind::Response => "response",
-        _ => "unknown",
-    }
-}
-
 /// A failure if an end is there whose channels are not these: where its words lie then is not known, and what lies where these would
 /// have theirs is nothing.
 pub(super) fn check(ends: &[(End, LinkLine)], channels: &[Channel]) -> Result<(), Failure> {
     let ours = digest(channels);
     for (end, line) in ends.iter().filter(|(_, line)| line.magic == wire::MAGIC) {
-        let (name, theirs, version) = (self::end(*end), line.digest, line.version);
+        let (name, theirs, version) = (end_name(*end), line.digest, line.version);
         if version != wire::VERSION {
             let own = wire::VERSION;
-            return Err(Failure::Incompatible(format!("the {name} end has wire version {version}, this is for {own}")));
+            return Err(Failure::Incompatible(format!(
+                "the {name} end speaks version {version} of the wire format, this program {own}"
+            )));
         }
         if theirs != ours {
             return Err(Failure::Incompatible(format!(

@@ -3,13 +3,14 @@
 mod engine;
 mod script;
 
-use super::mailbox::{MailboxArguments, Opened};
 use super::terminal::{Line, Screen, Terminal};
-use super::{Failure, say};
+use super::window::WindowArguments;
+use super::{Failure, say, stop};
+use core::time::Duration;
 use engine::{Answer, Engine};
 use ivshmem::channel::End;
 use ivshmem::memory::Memory;
-use ivshmem_peer::{Backend, DeviceName, MAX_MESSAGE};
+use ivshmem_peer::{Backend, DeviceName, MAX_MESSAGE, Purpose};
 use script::{Command, Script};
 
 /// Type commands to the real-time side and see its responses
@@ -30,21 +31,27 @@ use script::{Command, Script};
 )]
 pub(super) struct Operator {
     #[command(flatten)]
-    mailbox: MailboxArguments,
+    window: WindowArguments,
     /// Type so many commands, a fixed mix of right and wrong ones, and check every response.
     #[arg(long, value_name = "N")]
     commands: Option<u64>,
     /// Send `quit` at the end, which ends the control-loop image. It is one more command.
     #[arg(long)]
     quit: bool,
+    /// How long to wait for the other side, in seconds, each time it is waited for.
+    #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=86400 * 365))]
+    timeout: u64,
 }
 
 impl Operator {
     pub(super) fn run(&self) -> Result<(), Failure> {
-        let Opened { name, backend, mut mailbox } = self.mailbox.open(End::Second)?;
+        let (name, backend) = self.window.open(Purpose::Exchange)?;
+        let mut mailbox = ivshmem_peer::mailbox(&*backend, End::Second)
+            .map_err(|error| Failure::Failed(format!("{name}: {error}")))?;
+        stop::catch()?;
         announce(&name, &*backend)?;
         let screen = if self.commands.is_some() { Screen::plain() } else { Screen::of_user() };
-        let mut engine = Engine::attach(&mut mailbox, &*backend, self.mailbox.timeout(), screen);
+        let mut engine = Engine::attach(&mut mailbox, &*backend, Duration::from_secs(self.timeout), screen);
         let outcome = match self.commands {
             Some(commands) => typed_by_itself(&mut engine, commands, self.quit),
             None => typed_by_a_user(&mut engine, self.quit),

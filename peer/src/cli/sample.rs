@@ -1,19 +1,26 @@
 //! `ivshmem-peer sample`.
 
+mod halves;
+
 use super::mailbox::{Role, printable, unlinked};
 use super::progress::Patience;
 use super::terminal::{Line, Terminal};
-use super::window::{ChannelArguments, check_length};
-use super::{Failure, say, stop};
+use super::window::{ChannelArguments, Opened};
+use super::{Failure, protection, say, stop};
 use clap::Subcommand;
 use core::time::Duration;
-use ivshmem::channel::{Kind, Mailbox, ReadError, Reader, Subscriber, Validity, Watch};
+use halves::{Reading, Value, Writing};
+use ivshmem::channel::{Kind, ReadError, Subscriber, Watch};
 use ivshmem_peer::{Attachment, Mapping, Purpose, poll_until};
 use std::time::Instant;
 
 /// Read or write a sampling channel: the latest value of something.
 ///
-/// Reading looks on: it writes nothing to shared memory and disturbs no session, so that any number may read.
+/// Reading looks on: it writes nothing to shared memory and disturbs no session, so that any number may read. Each new value is a
+/// line `sample: value missed=<n> "<value>"`, where missed are those overwritten since the one before.
+///
+/// Of a protected channel each line has the value's status too, as status=ok or status=some-lost lost=<n>. A value of any other
+/// status (repeated, wrong-sequence, wrong-source, bad-crc, stale) is shown as `sample: unusable` and does not count.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   ivshmem-peer sample read --channels sampling:first:56
@@ -34,12 +41,14 @@ enum Action {
     /// Print every new value that is seen, until --count of them or Ctrl-C.
     #[command(after_help = "Examples:
   ivshmem-peer sample watch --device socket:/run/ivshmem.sock --channels sampling:first:56 --count 100
-  ivshmem-peer sample watch --channels sampling:first:56 --refresh 20")]
+  ivshmem-peer sample watch --channels sampling:first:56 --refresh 20
+  ivshmem-peer sample watch --channels sampling:first:56:protected=0x52 --source 7")]
     Watch(WatchValues),
     /// Attach as an end and write: the value given, kept up until Ctrl-C or --hold, or each line of standard input.
     #[command(after_help = "Examples:
   ivshmem-peer sample write --device file:/dev/shm/ivshmem --channels sampling:second:56 1450
-  sensor | ivshmem-peer sample write --channels sampling:second:56")]
+  sensor | ivshmem-peer sample write --channels sampling:second:56
+  ivshmem-peer sample write --channels sampling:second:56:protected=0x52 --source 7 1450")]
     Write(Write),
 }
 
@@ -47,16 +56,20 @@ enum Action {
 struct Source {
     #[command(flatten)]
     window: ChannelArguments,
-    /// Which channel, counted from 0.
+    /// Which channel, counted from 0; without it, the first sampling channel that --from writes.
+    #[arg(long, value_name = "N")]
+    channel: Option<usize>,
+    /// On a protected channel: the writer's number, which it calls itself and readers expect.
     #[arg(long, value_name = "N", default_value_t = 0)]
-    channel: usize,
+    source: u16,
     /// Which end writes it.
     #[arg(long, value_name = "END", default_value = "first")]
     from: Role,
     /// How long to wait for the writer or a new value, in seconds.
     #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=86400 * 365))]
     timeout: u64,
-    /// A value not refreshed for so many milliseconds is stale; 0 for never.
+    /// A value not refreshed for so many milliseconds is stale; 0 for never. On a protected channel a stale value is unusable, and so
+    /// is the first one found, as nobody knows since when it is there.
     #[arg(long, value_name = "MS", default_value_t = 0)]
     refresh: u64,
 }
@@ -80,9 +93,12 @@ struct WatchValues {
 struct Write {
     #[command(flatten)]
     window: ChannelArguments,
-    /// Which channel, counted from 0.
+    /// Which channel, counted from 0; without it, the first sampling channel that this end writes.
+    #[arg(long, value_name = "N")]
+    channel: Option<usize>,
+    /// On a protected channel: the writer's number, which it calls itself and readers expect.
     #[arg(long, value_name = "N", default_value_t = 0)]
-    channel: usize,
+    source: u16,
     /// Which end to be.
     #[arg(long, value_name = "END", default_value = "second")]
     end: Role,
@@ -97,11 +113,8 @@ struct Write {
 impl Sample {
     pub(super) fn run(&self) -> Result<(), Failure> {
         match &self.action {
-            Action::Read(read) => read.source.follow(Some(1)).map(|_| ()),
-            Action::Watch(watch) => {
-                let (values, missed) = watch.source.follow(watch.count)?;
-                say(format_args!("sample: end values={values} missed={missed}"))
-            }
+            Action::Read(read) => read.source.follow(Some(1), false),
+            Action::Watch(watch) => watch.source.follow(watch.count, true),
             Action::Write(write) => write.run(),
         }
     }
@@ -115,9 +128,9 @@ fn pause() {
 }
 
 impl Source {
-    /// Prints new values, and says how many it saw and how many were overwritten before.
-    fn follow(&self, count: Option<u64>) -> Result<(u64, u64), Failure> {
-        self.window.channel(self.channel, Kind::Sampling, self.from.end())?;
+    /// Prints new values until there were so many; with `counts` says at the end how many there were, however it ended.
+    fn follow(&self, count: Option<u64>, counts: bool) -> Result<(), Failure> {
+        let picked = self.window.pick(self.channel, Kind::Sampling, self.from.end())?;
         stop::catch()?;
         let (name, backend) = self.window.open(Purpose::Access)?;
         let failed = |error: &dyn core::fmt::Display| Failure::Failed(format!("{name}: {error}"));
@@ -125,30 +138,35 @@ impl Source {
             Subscriber::new(backend.memory().clone(), self.from.end(), self.window.channels().channels())
                 .map_err(|error| failed(&error))?;
         let (mut watch, mut values) = subscriber.subscribe(0);
-        let refresh = Duration::from_millis(self.refresh).as_nanos();
-        let mut reader = values
-            .reader(self.channel)
-            .map_err(|error| failed(&error))?
-            .refresh_period(u64::try_from(refresh).unwrap_or(u64::MAX));
-        let outcome = self.print(&mut watch, &mut reader, count);
-        let stats = reader.stats();
+        let mut reading = Reading::take(&mut values, picked, self.source, Duration::from_millis(self.refresh))
+            .map_err(|error| failed(&error))?;
+        let mut printed = 0;
+        let outcome = self.print(&mut watch, &mut reading, picked.channel.max_len(), count, &mut printed);
+        if counts {
+            let statuses =
+                reading.counts().map_or_else(String::new, |counts| format!(" {}", protection::counts(&counts)));
+            let missed = reading.missed();
+            say(format_args!("sample: end values={printed} missed={missed}{statuses}"))?;
+        }
         match outcome {
-            Err(Failure::Stopped(_)) if count.is_none() => Ok((stats.fresh, stats.missed)),
-            outcome => outcome.map(|()| (stats.fresh, stats.missed)),
+            Err(Failure::Stopped(_)) if count.is_none() => Ok(()),
+            outcome => outcome,
         }
     }
 
     fn print(
         &self,
         watch: &mut Watch<'_, Mapping>,
-        reader: &mut Reader<'_, Mapping>,
+        reading: &mut Reading<'_>,
+        max_len: u16,
         count: Option<u64>,
+        printed: &mut u64,
     ) -> Result<(), Failure> {
         let start = Instant::now();
         let mut patience = Patience::new("sample", Duration::from_secs(self.timeout));
-        let mut buffer = vec![0; usize::from(reader.max_len())];
-        let (mut printed, mut stale) = (0, false);
-        while count.is_none_or(|count| printed < count) {
+        let mut buffer = vec![0; usize::from(max_len)];
+        let mut stale = false;
+        while count.is_none_or(|count| *printed < count) {
             stop::check()?;
             let now = u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX);
             let state = watch.poll(now);
@@ -157,18 +175,22 @@ impl Source {
                 pause();
                 continue;
             }
-            match reader.read(&mut buffer, now) {
-                Ok(sample) if sample.fresh => {
-                    let (missed, text) = (sample.missed, printable(sample.bytes));
-                    say(format_args!("sample: value missed={missed} \"{text}\""))?;
-                    printed += 1;
-                    stale = false;
-                    patience.renew();
-                    continue;
+            match reading.read(&mut buffer, now) {
+                Ok(value) if value.fresh => {
+                    let (missed, status, text) = (value.missed, value.status(), printable(value.bytes));
+                    if value.is_usable() {
+                        say(format_args!("sample: value missed={missed}{status} \"{text}\""))?;
+                        *printed += 1;
+                        stale = false;
+                        patience.renew();
+                        continue;
+                    }
+                    say(format_args!("sample: unusable missed={missed}{status} \"{text}\""))?;
+                    stale = value.stale.is_some();
                 }
-                Ok(sample) if sample.validity == Validity::Stale && !stale => {
+                Ok(Value { stale: Some(age), .. }) if !stale => {
                     stale = true;
-                    say(format_args!("sample: stale age_ms={}", sample.age.at_least / 1_000_000))?;
+                    say(format_args!("sample: stale age_ms={}", protection::milliseconds(age)))?;
                 }
                 Ok(_) | Err(ReadError::Empty | ReadError::Busy | ReadError::NotUp | ReadError::Closed) => {}
                 Err(error) => return Err(Failure::Failed(format!("cannot read: {error}"))),
@@ -182,17 +204,12 @@ impl Source {
 
 impl Write {
     fn run(&self) -> Result<(), Failure> {
-        let channel = self.window.channel(self.channel, Kind::Sampling, self.end.end())?;
-        if let Some(value) = &self.value {
-            check_length(channel, value)?;
-        }
-        stop::catch()?;
-        let (name, backend) = self.window.open(Purpose::Exchange)?;
+        let picked = self.window.pick(self.channel, Kind::Sampling, self.end.end())?;
+        self.value.iter().try_for_each(|value| picked.check_length(value))?;
+        let Opened { name, backend, mut mailbox } = self.window.mailbox(self.end.end())?;
         let failed = |error: &dyn core::fmt::Display| Failure::Failed(format!("{name}: {error}"));
-        let mut mailbox = Mailbox::new(backend.memory().clone(), self.end.end(), self.window.channels().channels())
-            .map_err(|error| failed(&error))?;
         let (mut attachment, mut channels) = Attachment::attach(&mut mailbox, &*backend, 0);
-        let mut writer = channels.writer(self.channel).map_err(|error| failed(&error))?;
+        let mut writer = Writing::take(&mut channels, picked, self.source).map_err(|error| failed(&error))?;
         let mut write = |attachment: &mut Attachment<'_>, value: &[u8]| match writer.write(value) {
             Ok(notice) => {
                 attachment.ring(notice);

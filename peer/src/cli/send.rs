@@ -1,9 +1,12 @@
 //! `ivshmem-peer send`.
 
-use super::mailbox::{self, MailboxArguments, Opened, Role};
+use super::mailbox::unlinked;
 use super::progress::Patience;
-use super::{Failure, say};
-use ivshmem_peer::{Exchange, MAX_MESSAGE};
+use super::queue::{QueueArguments, Sending};
+use super::window::{Opened, Picked};
+use super::{Failure, say, stop};
+use ivshmem::channel::SendError;
+use ivshmem_peer::Attachment;
 
 /// Send messages, and wait until the other side has begun to receive them.
 ///
@@ -12,59 +15,76 @@ use ivshmem_peer::{Exchange, MAX_MESSAGE};
 #[command(after_help = "Examples:
   ivshmem-peer send 'set-speed 1500'
   ivshmem-peer send --device socket:/run/ivshmem.sock 'set-speed 1500' stop
-  ivshmem-peer send --device file:/dev/shm/ivshmem --end first 'ok stop'")]
+  ivshmem-peer send --device file:/dev/shm/ivshmem --end first 'ok stop'
+  ivshmem-peer send --channels queuing:second:8x120:protected=0x51 --source 7 'set-speed 1500'")]
 pub(super) struct Send {
     #[command(flatten)]
-    mailbox: MailboxArguments,
-    /// Which end of the mailbox to be: the second sends commands, the first responses.
-    #[arg(long, value_name = "END", default_value = "second")]
-    end: Role,
-    /// The messages, each at most 248 bytes.
-    #[arg(required = true, value_name = "MESSAGE", value_parser = message)]
+    queue: QueueArguments,
+    /// The messages, each at most as long as the channel's: 248 bytes by default, and 24 less than it says if it is protected.
+    #[arg(required = true, value_name = "MESSAGE")]
     messages: Vec<String>,
-}
-
-fn message(text: &str) -> Result<String, String> {
-    match text.len() {
-        length if length > MAX_MESSAGE => Err(format!("{length} bytes, a message has at most {MAX_MESSAGE}")),
-        _ => Ok(text.to_owned()),
-    }
 }
 
 impl Send {
     pub(super) fn run(&self) -> Result<(), Failure> {
-        let end = self.end.end();
-        let Opened { name, backend, mut mailbox } = self.mailbox.open(end)?;
-        let mut exchange = Exchange::attach(&mut mailbox, &*backend, end);
-        let outcome = self.send(&mut exchange);
-        exchange.close();
-        let stats = exchange.stats();
+        let picked = self.queue.outgoing()?;
+        self.messages.iter().try_for_each(|message| picked.check_length(message))?;
+        let Opened { name, backend, mut mailbox } = self.queue.window.mailbox(self.queue.end.end())?;
+        let (mut attachment, mut channels) = Attachment::attach(&mut mailbox, &*backend, 0);
+        let outcome = Sending::take(&mut channels, picked, self.queue.source)
+            .map_err(|error| Failure::Failed(format!("{name}: {error}")))
+            .and_then(|mut sending| self.send(&mut attachment, &mut sending, picked));
+        attachment.close();
         outcome?;
-        say(format_args!("send: {name} sent={} doorbells={}", stats.sent, stats.doorbells))
+        say(format_args!("send: {name} sent={} doorbells={}", self.messages.len(), attachment.rings()))
     }
 
-    fn send(&self, exchange: &mut Exchange<'_>) -> Result<(), Failure> {
-        let mut patience = Patience::new("send", self.mailbox.timeout());
+    fn send(
+        &self,
+        attachment: &mut Attachment<'_>,
+        sending: &mut Sending<'_>,
+        picked: Picked<'_>,
+    ) -> Result<(), Failure> {
+        let mut patience = Patience::new("send", self.queue.timeout());
+        let mut lost = false;
         for message in &self.messages {
             loop {
-                if !mailbox::poll_up(exchange, &mut patience)? {
-                    continue;
+                stop::check()?;
+                let state = attachment.poll();
+                match sending.try_send(message.as_bytes()) {
+                    Ok(notice) => {
+                        attachment.ring(notice);
+                        break;
+                    }
+                    // The next call sends, unless that happens over and over.
+                    Err(SendError::PeerRestarted { lost_at_most } | SendError::PeerResynced { lost_at_most }) => {
+                        lost |= lost_at_most > 0;
+                        patience.check(|| "session that lasts".into())?;
+                    }
+                    Err(SendError::Full) if state.is_up() => {
+                        patience.check(|| "room for more messages: the other side does not receive".into())?;
+                        attachment.rest();
+                    }
+                    Err(SendError::NotUp | SendError::Full | SendError::Closed) => {
+                        patience.check(|| unlinked(state))?;
+                        attachment.rest();
+                    }
+                    Err(error) => return Err(Failure::Failed(format!("cannot send: {error}"))),
                 }
-                if mailbox::send(exchange, message.as_bytes())? {
-                    break;
-                }
-                patience.check(|| "room for more messages: the other side does not receive".into())?;
-                exchange.rest();
             }
             patience.renew();
         }
-        while !exchange.peer_receives() {
-            mailbox::poll_up(exchange, &mut patience)?;
-            patience.check(|| "sign that the other side receives; the messages are in its queue".into())?;
-            exchange.rest();
+        while !attachment.peer_receives(self.queue.window.channels().channels(), picked.index) {
+            stop::check()?;
+            let state = attachment.poll();
+            patience.check(|| match state.is_up() {
+                true => "sign that the other side receives; the messages are in its queue".into(),
+                false => unlinked(state),
+            })?;
+            attachment.rest();
         }
-        match exchange.stats().restarts {
-            0 => Ok(()),
+        match attachment.link_stats().sessions {
+            0 | 1 if !lost => Ok(()),
             _ => Err(Failure::Failed("the other side restarted; it may have missed messages".into())),
         }
     }

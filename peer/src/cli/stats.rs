@@ -1,5 +1,6 @@
 //! `ivshmem-peer stats`.
 
+use super::mailbox::{end_name, kind_name};
 use super::window::ChannelArguments;
 use super::{Failure, found, say, stop};
 use core::time::Duration;
@@ -46,7 +47,7 @@ impl Stats {
             let ends = [End::First, End::Second].map(|end| (end, snapshot.link(end)));
             found::check(&ends, channels)?;
             for ((end, line), beat) in ends.iter().zip(&mut beats) {
-                let name = found::end(*end);
+                let name = end_name(*end);
                 if !found::is_anybody(line) {
                     say(format_args!("stats: end {name} nobody"))?;
                     continue;
@@ -66,7 +67,7 @@ impl Stats {
 /// What a channel's words add up to.
 fn counts(snapshot: &Snapshot<'_, Mapping>, index: usize, channel: &Channel) -> String {
     let Some(lines) = snapshot.channel(index) else { return "missing".into() };
-    let kind = found::kind(channel);
+    let kind = kind_name(channel.kind());
     if channel.kind() == Kind::Sampling {
         return format!("{kind} written={}", Keyed::from_word(lines.ring).count);
     }

@@ -2,14 +2,14 @@
 
 use super::mailbox::{Role, unlinked};
 use super::progress::Patience;
-use super::window::ChannelArguments;
+use super::window::{ChannelArguments, Opened, Picked};
 use super::{Failure, stop};
 use core::time::Duration;
 use embedded_io::{Read, ReadReady, Write as _, WriteReady};
 use ivshmem::channel::stream::{StreamError, StreamReader, StreamWriter};
-use ivshmem::channel::{Channel, Channels, Kind, LinkState, Mailbox, RecvError, SendError, Snapshot, TakeError};
+use ivshmem::channel::{Channel, Channels, Kind, LinkState, RecvError, SendError, Snapshot};
 use ivshmem::notify::{Doorbell, Wait};
-use ivshmem_peer::{Attachment, Backend, Mapping, Purpose, RingError, poll_until};
+use ivshmem_peer::{Attachment, Backend, Mapping, RingError, poll_until};
 use rustix::event::{PollFd, PollFlags};
 use std::io::Write as _;
 use std::time::Instant;
@@ -31,7 +31,7 @@ pub(super) struct Stream {
     /// Which end of the mailbox to be.
     #[arg(long, value_name = "END", default_value = "second")]
     end: Role,
-    /// The channel that takes standard input; without this and --receive, the first queuing channel of either direction.
+    /// The channel that takes standard input; without this and --receive, the first unprotected queuing channel of either direction.
     #[arg(long, value_name = "N")]
     send: Option<usize>,
     /// The channel that goes to standard output.
@@ -90,8 +90,9 @@ struct Pipe<'a> {
 impl Stream {
     pub(super) fn run(&self) -> Result<(), Failure> {
         let list = self.window.channels().channels();
-        let first = |from| list.iter().position(|channel| channel.kind() == Kind::Queuing && channel.from() == from);
         let own = self.end.end();
+        let carries = |channel: &Channel| channel.kind() == Kind::Queuing && channel.data_id().is_none();
+        let first = |from| list.iter().position(|channel| carries(channel) && channel.from() == from);
         let (send, receive) = match (self.send, self.receive) {
             (None, None) => (first(own), first(own.other())),
             given => given,
@@ -99,23 +100,17 @@ impl Stream {
         if (send, receive) == (None, None) {
             return Err(Failure::Usage("the mailbox has no queuing channel to pipe through".into()));
         }
-        for (channel, from) in [(send, own), (receive, own.other())] {
-            let Some(channel) = channel else { continue };
-            if self.window.channel(channel, Kind::Queuing, from)?.data_id().is_some() {
-                let wrong = TakeError::WrongKind { channel, kind: Kind::Queuing, protected: true };
-                return Err(Failure::Usage(wrong.to_string()));
-            }
+        for (index, from) in [(send, own), (receive, own.other())] {
+            let picked = index.map(|index| self.window.pick(Some(index), Kind::Queuing, from)).transpose()?;
+            picked.map(Picked::unprotected).transpose()?;
         }
-        stop::catch()?;
-        let (name, backend) = self.window.open(Purpose::Exchange)?;
-        let failed = |error: &dyn core::fmt::Display| Failure::Failed(format!("{name}: {error}"));
-        let mut mailbox = Mailbox::new(backend.memory().clone(), own, list).map_err(|error| failed(&error))?;
         let vector = receive.and_then(|channel| list.get(channel)).map_or(0, Channel::rings);
+        let Opened { name, backend, mut mailbox } = self.window.mailbox(own)?;
         let (mut attachment, mut channels) = Attachment::attach(&mut mailbox, &*backend, vector);
         let bell = Bell(&*backend);
         let mut buffer = vec![0; usize::from(u16::MAX)];
         let outcome = Pipe::new(&mut channels, send, receive, &bell, &mut buffer)
-            .map_err(|error| failed(&*error))
+            .map_err(|error| Failure::Failed(format!("{name}: {error}")))
             .and_then(|mut pipe| self.pump(&mut attachment, &mut pipe, |sent| unread(&*backend, list, send, sent)));
         attachment.close();
         outcome

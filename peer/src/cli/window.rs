@@ -1,6 +1,7 @@
 //! Which mailbox on which device: its place in the shared memory, and its channels.
 
-use super::{DeviceArguments, Failure};
+use super::mailbox::{end_name, kind_name};
+use super::{DeviceArguments, Failure, stop};
 use ivshmem::channel::wire::kind;
 use ivshmem::channel::{Channel, End, Kind, Mailbox, TakeError};
 use ivshmem::memory::Memory;
@@ -51,11 +52,15 @@ impl ChannelArguments {
         &self.channels
     }
 
-    /// The channel of this number, if it is of this kind and `from` sends it.
+    /// The channel of this number, if it is of this kind and `from` sends it; without a number, the first such one.
     ///
     /// To be asked before the device is opened: attaching ends the other end's session, and a wrong command line must not.
-    pub(super) fn channel(&self, index: usize, kind: Kind, from: End) -> Result<&Channel, Failure> {
+    pub(super) fn pick(&self, index: Option<usize>, kind: Kind, from: End) -> Result<Picked<'_>, Failure> {
         let channels = self.channels.channels();
+        let Some(index) = index.or_else(|| channels.iter().position(|c| c.kind() == kind && c.from() == from)) else {
+            let (kind, from) = (kind_name(kind), end_name(from));
+            return Err(Failure::Usage(format!("the mailbox has no {kind} channel that the {from} end sends")));
+        };
         let wrong = match channels.get(index) {
             None => TakeError::NoSuchChannel { channel: index, channels: channels.len() },
             Some(channel) if channel.kind() != kind => {
@@ -65,9 +70,18 @@ impl ChannelArguments {
             Some(channel) if channel.from() != from => {
                 TakeError::WrongDirection { channel: index, from: channel.from() }
             }
-            Some(channel) => return Ok(channel),
+            Some(channel) => return Ok(Picked { index, channel }),
         };
         Err(Failure::Usage(wrong.to_string()))
+    }
+
+    /// Opens the device and `end`'s mailbox on it; nothing in shared memory changes before that is attached.
+    pub(super) fn mailbox(&self, end: End) -> Result<Opened<'_>, Failure> {
+        stop::catch()?;
+        let (name, backend) = self.open(Purpose::Exchange)?;
+        let mailbox = Mailbox::new(backend.memory().clone(), end, self.channels.channels())
+            .map_err(|error| Failure::Failed(format!("{name}: {error}")))?;
+        Ok(Opened { name, backend, mailbox })
     }
 
     /// Opens the device, and checks that the mailbox fits.
@@ -87,16 +101,48 @@ impl ChannelArguments {
     }
 }
 
-/// Whether a message of the user's fits into the channel, beside what the channel's kind and protection need for themselves. To be
-/// asked before the device is opened, too.
-pub(super) fn check_length(channel: &Channel, message: &str) -> Result<(), Failure> {
-    let head = match (channel.kind(), channel.data_id()) {
-        (Kind::Request | Kind::Response, _) => kind::HEAD,
-        (_, Some(_)) => kind::PROTECTION,
-        (_, None) => 0,
-    };
-    match (message.len(), usize::from(channel.max_len().saturating_sub(head))) {
-        (len, max) if len > max => Err(Failure::Usage(format!("{len} bytes, a message has at most {max}"))),
-        _ => Ok(()),
+/// A device, and one end's mailbox on it.
+pub(super) struct Opened<'l> {
+    pub(super) name: DeviceName,
+    pub(super) backend: Box<dyn Backend>,
+    pub(super) mailbox: Mailbox<'l, Mapping>,
+}
+
+/// A channel of the list that is what a command needs.
+#[derive(Clone, Copy)]
+pub(super) struct Picked<'l> {
+    pub(super) index: usize,
+    pub(super) channel: &'l Channel,
+}
+
+impl Picked<'_> {
+    pub(super) fn is_protected(&self) -> bool {
+        self.channel.data_id().is_some()
+    }
+
+    /// Whether a message of the user's fits, beside what the channel's kind and protection need for themselves. To be asked before
+    /// the device is opened, too.
+    pub(super) fn check_length(&self, message: &str) -> Result<(), Failure> {
+        let head = match self.channel.kind() {
+            Kind::Request | Kind::Response => kind::HEAD,
+            _ if self.is_protected() => kind::PROTECTION,
+            _ => 0,
+        };
+        match (message.len(), usize::from(self.channel.max_len().saturating_sub(head))) {
+            (len, max) if len > max => Err(Failure::Usage(format!("{len} bytes, a message has at most {max}"))),
+            _ => Ok(()),
+        }
+    }
+
+    /// For commands that know no protected channels.
+    pub(super) fn unprotected(self) -> Result<Self, Failure> {
+        let Self { index, channel } = self;
+        match self.is_protected() {
+            true => {
+                let wrong = TakeError::WrongKind { channel: index, kind: channel.kind(), protected: true };
+                Err(Failure::Usage(wrong.to_string()))
+            }
+            false => Ok(self),
+        }
     }
 }

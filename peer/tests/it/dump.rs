@@ -149,5 +149,5 @@ fn a_mailbox_of_other_channels_is_said_by_dump_and_stats_instead_of_what_lies_el
     }
     backend.memory().store(link::VERSION, 2);
     let output = peer(&["stats", "--device", &file.device, "--channels", "queuing:first:8x56"]);
-    assert_eq!(stderr(&output), "ivshmem-peer: the first end has wire version 2, this is for 1\n");
+    assert_eq!(stderr(&output), "ivshmem-peer: the first end speaks version 2 of the wire format, this program 1\n");
 }

@@ -3,7 +3,7 @@
 use crate::cli::{field, memory_file, peer, peer_with_input, stderr, stdout};
 use crate::responder::{Behaviour, Served, spawn};
 use ivshmem::channel::End;
-use ivshmem_peer::{Exchange, MAX_MESSAGE, Purpose, Sysfs};
+use ivshmem_peer::{Attachment, Exchange, MAX_MESSAGE, Purpose, Sysfs};
 use ivshmem_server::{Options, Running};
 use std::io::BufRead;
 use std::process::{Child, Command, Output, Stdio};
@@ -298,6 +298,37 @@ fn receive(exchange: &mut Exchange<'_>) -> Vec<u8> {
             return message.to_vec();
         }
     }
+}
+
+#[test]
+fn a_channel_that_the_sender_began_anew_is_received_on_and_its_loss_said() {
+    let file = memory_file(65536);
+    let name = file.device.parse().unwrap();
+    let backend = ivshmem_peer::open(Some(&name), Purpose::Exchange, &Sysfs::default()).unwrap();
+    let mut mailbox = ivshmem_peer::mailbox(&*backend, End::First).unwrap();
+    let (mut attachment, mut channels) = Attachment::attach(&mut mailbox, &*backend, 0);
+    let mut sender = channels.sender(1).unwrap();
+    let mut receiver = Command::new(env!("CARGO_BIN_EXE_ivshmem-peer"))
+        .args(["recv", "--device", &file.device, "--count", "2"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    while !attachment.poll().is_up() {}
+    sender.try_send(b"before").unwrap().ignore();
+    let mut out = std::io::BufReader::new(receiver.stdout.take().unwrap());
+    let mut line = String::new();
+    out.read_line(&mut line).unwrap();
+    sender.resync();
+    sender.try_send(b"after").unwrap().ignore();
+    out.read_line(&mut line).unwrap();
+    assert_eq!(line, "before\nafter\n");
+    let output = receiver.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    let told = stderr(&output);
+    let told: Vec<_> = told.lines().filter(|line| !line.contains(": waiting for ")).collect();
+    // It cannot know how much of the ring was used before it looked again.
+    assert_eq!(told, ["recv: channel begun anew, at most 64 messages were lost"]);
 }
 
 #[test]

@@ -123,6 +123,10 @@ fn a_line_too_long_and_a_window_outside_are_said() {
     let output =
         peer(&["sample", "read", "--timeout", "1", "--device", &file.device, "--channels", "sampling:first:8"]);
     assert_eq!(output.status.code(), Some(4), "{}", stderr(&output));
+    assert_eq!(stdout(&output), "");
+    let output =
+        peer(&["sample", "watch", "--timeout", "1", "--device", &file.device, "--channels", "sampling:first:8"]);
+    assert_eq!((stdout(&output).as_str(), output.status.code()), ("sample: end values=0 missed=0\n", Some(4)));
 }
 
 #[test]

@@ -2,13 +2,13 @@
 
 use super::script::Command;
 use crate::cli::Failure;
-use crate::cli::mailbox::{self, Incoming};
+use crate::cli::mailbox::{printable, unlinked};
 use crate::cli::progress::Patience;
 use crate::cli::stop;
 use crate::cli::terminal::{Screen, Terminal};
 use core::time::Duration;
 use hdrhistogram::Histogram;
-use ivshmem::channel::{End, LinkState, Mailbox};
+use ivshmem::channel::{End, LinkState, Mailbox, RecvError, SendError};
 use ivshmem_peer::{Backend, Exchange, LONGEST_SLEEP, MAX_MESSAGE, Mapping, Vector, poll_until};
 use rustix::event::{PollFd, PollFlags};
 use std::io::Write;
@@ -90,24 +90,35 @@ impl<'a> Engine<'a> {
             match (up, sent) {
                 (Some(session), None) => {
                     let now = Instant::now();
-                    if mailbox::send(&mut self.exchange, &command.text)? {
+                    if self.send(&command.text)? {
                         sent = Some((now, session));
                     }
                 }
-                (_, Some((at, session))) => match mailbox::recv(&mut self.exchange, &mut buffer)? {
-                    Incoming::Message(text) => {
+                (_, Some((at, session))) => match self.exchange.recv(&mut buffer) {
+                    Ok(Some(text)) => {
                         self.round_trips.record(at.elapsed());
                         self.responses += 1;
                         return Ok(Answer::Response { text: text.to_vec(), session });
                     }
-                    Incoming::Nothing | Incoming::Restarted { .. } => {}
+                    Ok(None) | Err(RecvError::NotUp | RecvError::Closed | RecvError::PeerRestarted { .. }) => {}
+                    Err(error) => return Err(Failure::Failed(format!("cannot receive: {error}"))),
                 },
                 (None, None) => {}
             }
             if up.is_some() {
-                let text = mailbox::printable(&command.text);
+                let text = printable(&command.text);
                 self.patience.check(|| format!("response to \"{text}\""))?;
             }
+        }
+    }
+
+    /// Sends if the link allows it now. `false`: not yet, poll and try again.
+    fn send(&mut self, message: &[u8]) -> Result<bool, Failure> {
+        match self.exchange.try_send(message) {
+            Ok(()) => Ok(true),
+            // Every session is joined by one refused call.
+            Err(SendError::NotUp | SendError::Full | SendError::Closed | SendError::PeerRestarted { .. }) => Ok(false),
+            Err(error) => Err(Failure::Failed(format!("cannot send: {error}"))),
         }
     }
 
@@ -134,7 +145,7 @@ impl<'a> Engine<'a> {
         stop::check()?;
         let state = self.exchange.poll();
         let LinkState::Up { session } = state else {
-            self.patience.check(|| mailbox::unlinked(state))?;
+            self.patience.check(|| unlinked(state))?;
             self.exchange.rest();
             return Ok(None);
         };
@@ -158,14 +169,14 @@ impl<'a> Engine<'a> {
 
     /// Shows a command that was typed by itself, and its response.
     pub(super) fn show(&mut self, command: &Command, response: &[u8]) -> Result<(), Failure> {
-        let (command, response) = (mailbox::printable(&command.text), mailbox::printable(response));
+        let (command, response) = (printable(&command.text), printable(response));
         self.screen.say(&format!("operator: exchanged command=\"{command}\" response=\"{response}\""), false)
     }
 
     /// Counts a wrong response and shows it.
     pub(super) fn wrong(&mut self, command: &Command, expected: &str, response: &[u8]) -> Result<(), Failure> {
         self.wrong += 1;
-        let (command, response) = (mailbox::printable(&command.text), mailbox::printable(response));
+        let (command, response) = (printable(&command.text), printable(response));
         let line = format!("operator: wrong command=\"{command}\" expected=\"{expected}\" response=\"{response}\"");
         self.screen.say(&line, false)
     }
