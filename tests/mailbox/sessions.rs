@@ -1,6 +1,6 @@
 //! What a session is worth once it has ended: nothing of it comes back, and nothing that was sent in it is forgotten.
 
-use super::{CHANNELS, connect, pair};
+use super::{CHANNELS, connect, pair, second_section};
 use ivshmem::channel::{wire, *};
 use ivshmem::memory::Memory;
 
@@ -118,6 +118,24 @@ fn a_message_of_an_earlier_life_is_never_delivered_however_many_lives_passed() {
         let (mut lb, mut cb) = b.attach(Attach::polled());
         connect(&mut la, &mut lb);
         assert_eq!(cb.receiver(1).unwrap().try_recv(&mut [0; 100]), Ok(None), "life {life}");
+    }
+}
+
+#[test]
+fn a_message_of_an_earlier_life_is_not_delivered_after_somebody_set_the_count_of_lives_back() {
+    let (mut a, mut b, spy) = pair();
+    let (mut la, mut ca) = a.attach(Attach::polled());
+    let mut alarms = ca.sender(1).unwrap();
+    for life in 0..20 {
+        // A hostile predecessor, or zeroed memory, has every life begin with the epoch of the first.
+        spy.store(second_section() + wire::link::EPOCH, 0);
+        let (mut lb, mut cb) = b.attach(Attach::polled());
+        connect(&mut la, &mut lb);
+        assert_eq!(cb.receiver(1).unwrap().try_recv(&mut [0; 100]), Ok(None), "life {life}");
+        if life % 5 == 0 {
+            // Refused once in each session that follows another.
+            while alarms.try_send(b"stale").is_err() {}
+        }
     }
 }
 
