@@ -314,7 +314,9 @@ fn a_channel_that_the_sender_began_anew_is_received_on_and_its_loss_said() {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    while !attachment.poll().is_up() {}
+    while !attachment.poll().is_up() {
+        assert_eq!(receiver.try_wait().unwrap(), None);
+    }
     sender.try_send(b"before").unwrap().ignore();
     let mut out = std::io::BufReader::new(receiver.stdout.take().unwrap());
     let mut line = String::new();

@@ -63,6 +63,13 @@ fn first<'a>(
     (link, channels, sender)
 }
 
+/// Waits until the link to the child is up, or the child has ended for some other reason.
+fn join(link: &mut Link<'_, Mapping>, child: &mut Child) {
+    while !link.poll(0).is_up() {
+        assert_eq!(child.try_wait().unwrap(), None);
+    }
+}
+
 #[test]
 fn what_send_protects_recv_accepts_and_of_another_source_it_tells() {
     let file = memory_file(1 << 16);
@@ -92,8 +99,8 @@ fn every_message_that_is_not_as_it_was_sent_is_told_with_its_status_and_not_prin
     let memory = mapping(&file);
     let mut mailbox = Mailbox::new(memory.clone(), End::First, &CHANNELS).unwrap();
     let (mut link, _channels, mut sender) = first(&mut mailbox);
-    let child = begin(&file, &["recv", "--source", "7", "--count", "6"]);
-    while !link.poll(0).is_up() {}
+    let mut child = begin(&file, &["recv", "--source", "7", "--count", "6"]);
+    join(&mut link, &mut child);
     halt(&child);
     // Eight are in the ring, and two find it full.
     for number in 0..8 {
@@ -117,7 +124,7 @@ fn every_message_that_is_not_as_it_was_sent_is_told_with_its_status_and_not_prin
     signal(&child, Signal::CONT);
     let mut ninth = sender.try_send(b"message 10");
     while ninth.is_err() {
-        link.poll(0);
+        join(&mut link, &mut child);
         ninth = sender.try_send(b"message 10");
     }
     ninth.unwrap().ignore();
@@ -146,8 +153,8 @@ fn a_message_that_lay_longer_than_its_validity_is_stale() {
     let file = memory_file(1 << 16);
     let mut mailbox = Mailbox::new(mapping(&file), End::First, &CHANNELS).unwrap();
     let (mut link, _channels, mut sender) = first(&mut mailbox);
-    let child = begin(&file, &["recv", "--source", "7", "--validity", "50", "--count", "6", "--timeout", "1"]);
-    while !link.poll(0).is_up() {}
+    let mut child = begin(&file, &["recv", "--source", "7", "--validity", "50", "--count", "6", "--timeout", "1"]);
+    join(&mut link, &mut child);
     // If it is halted between reading the clock and looking, the message is young for it: not five times.
     for _ in 0..5 {
         halt(&child);
