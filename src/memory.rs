@@ -1,7 +1,7 @@
 //! Memory that another VM writes at any moment: the only place that touches it.
 //!
-//! No reference to this memory exists anywhere, no slice and no `UnsafeCell`: only aligned 64-bit words through
-//! raw pointers. Control words are atomics with the ordering named at the call; payload words are volatile.
+//! No reference to this memory is kept anywhere, no slice and no `UnsafeCell`: only aligned 64-bit words through
+//! raw pointers, each a reference to an atomic for one access at most. Control words are atomics with the ordering named at the call; payload words are volatile.
 //! On x86_64 both compile to plain `mov`; the difference is what the compiler may reorder.
 //!
 //! There is no read-modify-write: every word has one writer, and TCG with one virtual CPU does not make

@@ -119,7 +119,8 @@ impl<'a, M: Memory> Link<'a, M> {
             return LinkState::Incompatible { ours: self.digest, theirs: line.digest };
         }
         match line.state {
-            wire::ATTACHED => {}
+            // Also if it seemed to have closed before: whatever was done to its word is healed.
+            wire::ATTACHED => self.mailbox.board.set_closed(Closed::No),
             wire::CLOSED => {
                 // A short life may pass between two polls: what it sent can be received if it answered this epoch.
                 if line.seen == self.epoch && self.met != line.epoch {

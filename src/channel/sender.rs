@@ -83,8 +83,8 @@ impl<'a, M: Memory> Sender<'a, M> {
 
     /// Sends one message of at most [`Channel::max_len`] bytes, and says whether a doorbell is due for it.
     ///
-    /// At most 2 loads, 1 store and the message's words; the first call of a session, and one that answers
-    /// [`SendError::PeerResynced`], also stores 4 words and one for each slot.
+    /// At most 2 loads, 1 store and the message's words; the first call of a session also stores 4 words and one for each slot, and
+    /// so does one that answers [`SendError::PeerResynced`].
     #[inline]
     pub fn try_send(&mut self, message: &[u8]) -> Result<Notice, SendError> {
         self.try_publish(message)?;

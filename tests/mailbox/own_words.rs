@@ -78,3 +78,22 @@ fn what_others_wrote_there_is_healed_by_the_next_store_or_attach_of_either_end()
     while peer.try_send(b"again").is_err() {}
     assert_eq!(receiver.try_recv(&mut buffer), Ok(Some(&b"again"[..])));
 }
+
+#[test]
+fn a_link_that_is_up_has_channels_that_are_not_closed() {
+    let (mut a, mut b, spy) = pair();
+    let (mut lb, mut cb) = b.attach(Attach::polled());
+    let mut sender = cb.sender(0).unwrap();
+    // A third VM, or an accident: Second's own words say that it closed. It heals them when it meets First.
+    spy.store(second_section() + wire::link::STATE, wire::CLOSED);
+    let (mut la, mut ca) = a.attach(Attach::polled());
+    let mut receiver = ca.receiver(0).unwrap();
+    la.poll(0);
+    assert_eq!(la.poll(0), LinkState::Closed);
+    connect(&mut la, &mut lb);
+    let mut buffer = [0; 100];
+    assert_eq!(receiver.try_recv(&mut buffer), Ok(None), "the link is up");
+    sender.try_send(b"x").unwrap().ignore();
+    assert_eq!(receiver.try_recv(&mut buffer), Ok(Some(&b"x"[..])));
+    assert_eq!(receiver.try_recv(&mut buffer), Ok(None));
+}

@@ -368,3 +368,20 @@ fn too_long_a_value_is_refused_and_the_last_one_stays() {
     assert_eq!(reader.read(&mut [0; 40], 0).unwrap().bytes, [1; 40]);
     assert!(matches!(ca.sender(0), Err(TakeError::WrongKind { channel: 0, kind: Kind::Sampling, .. })));
 }
+
+#[test]
+fn a_value_written_before_its_writers_link_is_up_is_rung_for_once_it_is() {
+    let (mut a, mut b, _) = ends();
+    let (mut la, mut ca) = a.attach(Attach::interrupt_driven(0));
+    let (mut lb, mut cb) = b.attach(Attach::interrupt_driven(1));
+    let (mut writer, mut reader) = (ca.writer(0).unwrap(), cb.reader(0).unwrap());
+    // First answers Second, which is up then, finds nothing and goes to sleep; First finds Second's answer at its next poll.
+    assert_eq!((la.poll(0), lb.poll(0)), (LinkState::Waiting, LinkState::Waiting));
+    assert!(lb.poll(0).is_up());
+    assert_eq!(reader.read(&mut [0; 40], 0).map(|_| ()), Err(ReadError::Empty));
+    assert!(!reader.arm());
+    assert!(!writer.write(b"value").unwrap().is_due(), "nobody to ring is known yet");
+    assert!(la.poll(0).is_up());
+    assert!(writer.notice().is_due(), "asleep over the value");
+    assert!(!writer.notice().is_due(), "once");
+}

@@ -88,6 +88,11 @@ impl<M: Memory> ProtectedWriter<'_, M> {
         Ok(notice)
     }
 
+    /// Whether a doorbell is due for the latest value: as [`Writer::notice`].
+    pub fn notice(&mut self) -> Notice {
+        self.writer.notice()
+    }
+
     /// The longest value, in bytes: 24 less than the channel's.
     pub const fn max_len(&self) -> u16 {
         self.writer.max_len().saturating_sub(kind::PROTECTION)

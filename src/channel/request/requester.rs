@@ -55,7 +55,7 @@ impl<M: Memory, const N: usize> Requester<'_, M, N> {
     /// budget from when it takes the request, and does not begin once it has passed: no common clock is needed.
     ///
     /// At most 2 loads, 1 store and the request's words, and a look at up to `N` private entries; the first call of a
-    /// session also stores 5 words and one for each slot. No error leaves a request behind.
+    /// session also stores 5 words and one for each slot, and so does one that answers [`RequestError::PeerResynced`]. No error leaves a request behind.
     pub fn start(
         &mut self,
         now: u64,
@@ -86,7 +86,7 @@ impl<M: Memory, const N: usize> Requester<'_, M, N> {
     ///
     /// The responder is not told if the channel is full: that is counted, and no error. But for
     /// [`RequestError::NotOpen`], the request has ended whatever the answer.
-    /// At most 2 loads, 1 store and 2 words; a new session as for [`start`](Self::start).
+    /// At most 2 loads, 1 store and 2 words; a new session and a restart as for [`start`](Self::start).
     pub fn cancel(&mut self, id: RequestId) -> Result<Notice, RequestError> {
         self.follow()?;
         if !self.table.end(id, Failure::Cancelled) {
@@ -106,7 +106,7 @@ impl<M: Memory, const N: usize> Requester<'_, M, N> {
     ///
     /// Takes at most one message, and a response that is there counts although its budget has passed. Call it as often as a
     /// cycle allows, until it answers `None`: a peer that floods decides when that is. A buffer of [`max_result`](Self::max_result) bytes takes any result.
-    /// At most 4 loads, 1 store and the response's words, and two looks at up to `N` private entries; a new session as for [`start`](Self::start).
+    /// At most 4 loads, 1 store and the response's words, and two looks at up to `N` private entries; a new session and a restart as for [`start`](Self::start).
     pub fn poll(&mut self, now: u64, buffer: &mut [u8]) -> Result<Option<Polled>, RequestError> {
         let standing = self.follow();
         if let Err(error @ RequestError::PeerRestarted { .. }) = standing {

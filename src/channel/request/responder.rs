@@ -81,7 +81,7 @@ impl<M: Memory, const N: usize> Responder<'_, M, N> {
     /// as often as a cycle allows, until it answers `None`: a peer that floods decides when that is. A buffer of [`max_args`](Self::max_args) bytes takes any arguments.
     ///
     /// At most 4 loads, 1 store and the request's words, and two looks at up to `N` private entries; the first call of a
-    /// session also stores 5 words and one for each slot.
+    /// session also stores 5 words and one for each slot, and so does one that answers [`RequestError::PeerResynced`].
     pub fn next(&mut self, now: u64, buffer: &mut [u8]) -> Result<Option<Incoming>, RequestError> {
         self.follow()?;
         let room = self.halves.sender.room().map_err(|error| self.send_failed(error))?;
@@ -113,7 +113,7 @@ impl<M: Memory, const N: usize> Responder<'_, M, N> {
     ///
     /// A token answers once: after it, and after its request was cancelled, its session ended or its channel was restarted,
     /// [`RequestError::NotOpen`]. With [`RequestError::TooLong`], [`RequestError::PeerResynced`] and [`RequestError::Violated`] it stays good.
-    /// At most 2 loads, 1 store and the response's words; a new session as for [`next`](Self::next).
+    /// At most 2 loads, 1 store and the response's words; a new session and a restart as for [`next`](Self::next).
     pub fn respond(&mut self, token: Token, status: Status, bytes: &[u8]) -> Result<Notice, RequestError> {
         self.publish(token, status, bytes)?;
         Ok(self.notice())

@@ -54,6 +54,8 @@ pub struct Server<'a, M, const N: usize, const LEN: usize> {
     args: [[u8; LEN]; N],
     /// Answers sent since the last notice.
     answered: bool,
+    /// The last look took as many messages as one may: there may be more, for which no doorbell is due any more.
+    more: bool,
 }
 
 impl<'a, M: Memory, const N: usize, const LEN: usize> Server<'a, M, N, LEN> {
@@ -63,7 +65,7 @@ impl<'a, M: Memory, const N: usize, const LEN: usize> Server<'a, M, N, LEN> {
         if LEN < usize::from(need) {
             return Err(RequestError::BufferTooSmall { need, have: LEN });
         }
-        Ok(Self { responder, queue: Deque::new(), args: [[0; LEN]; N], answered: false })
+        Ok(Self { responder, queue: Deque::new(), args: [[0; LEN]; N], answered: false, more: false })
     }
 
     /// Takes what has come, at most `N` messages, and hands up to `budget` requests, oldest first, to `handler`, each at most once.
@@ -120,12 +122,19 @@ impl<'a, M: Memory, const N: usize, const LEN: usize> Server<'a, M, N, LEN> {
 
     /// Takes up to `N` messages.
     fn take_in(&mut self, now: u64) -> Result<(), RequestError> {
+        self.more = false;
         for _ in 0..N {
             if !self.take_one(now)? {
-                break;
+                return Ok(());
             }
         }
+        self.more = true;
         Ok(())
+    }
+
+    /// Whether the last [`serve`](Self::serve) may have left messages in the channel that it had no turn for.
+    pub(in crate::channel) const fn has_more(&self) -> bool {
+        self.more
     }
 
     /// Takes one message; `false`: there is none to take.

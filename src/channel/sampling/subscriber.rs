@@ -144,7 +144,14 @@ impl<'a, M: Memory> Watch<'a, M> {
 
     /// What the writer's link line says, its epoch being `epoch`.
     fn look(&self, epoch: u64) -> LinkState {
-        self.mailbox.board.set_closed(Closed::No);
+        let state = self.judge(epoch);
+        // Once, when it is known: a reader on another core never finds a writer that closed merely not up.
+        let closed = if state == LinkState::Closed { Closed::There } else { Closed::No };
+        self.mailbox.board.set_closed(closed);
+        state
+    }
+
+    fn judge(&self, epoch: u64) -> LinkState {
         if self.load(link::MAGIC) != wire::MAGIC || !wire::is_epoch(epoch) {
             return LinkState::Waiting;
         }
@@ -160,10 +167,7 @@ impl<'a, M: Memory> Watch<'a, M> {
         }
         match self.load(link::STATE) {
             wire::ATTACHED => LinkState::Up { session: epoch },
-            wire::CLOSED => {
-                self.mailbox.board.set_closed(Closed::There);
-                LinkState::Closed
-            }
+            wire::CLOSED => LinkState::Closed,
             found => LinkState::Violated(PeerViolation::State { found }),
         }
     }

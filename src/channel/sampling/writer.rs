@@ -95,13 +95,17 @@ impl<'a, M: Memory> Writer<'a, M> {
         // Publish: whoever sees the number sees the value whole. A writer that dies before it leaves the last one.
         memory.publish(self.place.ours.saturating_add(wire::LATEST), next.to_word());
         self.stats.written = self.stats.written.saturating_add(1);
-        Ok(self.notice(next))
+        Ok(self.notice())
     }
 
-    fn notice(&mut self, written: Keyed) -> Notice {
+    /// Whether a doorbell is due for the latest value. At most 1 load.
+    ///
+    /// Ask when the link comes up: the other end may be up, and asleep, before this one, and a value written meanwhile rings nobody.
+    pub fn notice(&mut self) -> Notice {
         if self.mailbox.board.session().is_none() {
             return Notice::NONE;
         }
+        let written = Keyed { count: self.count as u32, key: self.key };
         let notice = self.wish.serve(self.mailbox, self.channel, self.place, written);
         if notice.is_due() {
             self.stats.notices = self.stats.notices.saturating_add(1);

@@ -71,7 +71,7 @@ impl<M: Memory> Sender<'_, M> {
         self.produced = 0;
         self.consumed = 0;
         self.ahead = 0;
-        // Of a ring just offered there is no news yet; and no call starts two.
+        // Of a ring just offered there is no news yet, unless the link is polled again meanwhile.
         self.looked = self.mailbox.board.polls();
         self.wish = Wish::default();
     }

@@ -10,7 +10,8 @@ impl<M: Memory, const N: usize, const LEN: usize> Server<'_, M, N, LEN> {
     /// Serves what has come, as [`serve`](Self::serve) does, or has the task woken by `event`, the record of the request channel's vector,
     /// when there may be something to serve. A link that is not up counts as no request.
     ///
-    /// Requests that the budget left are served first, before any wait. At most the accesses of 3 `serve` and 2 [`arm`](Self::arm). One task
+    /// Requests that the budget left are served first, before any wait. A task that found only cancellations and expired requests, and not the
+    /// last of them, wakes itself. At most the accesses of 3 `serve` and 2 [`arm`](Self::arm). One task
     /// waits on an event.
     pub fn poll_serve<E: Event + ?Sized>(
         &mut self,
@@ -26,7 +27,12 @@ impl<M: Memory, const N: usize, const LEN: usize> Server<'_, M, N, LEN> {
             Err(RequestError::NotUp) => Poll::Pending,
             result => Poll::Ready(result),
         };
-        super::poll_on(self, cx, event, look, Self::arm)
+        let polled = super::poll_on(self, cx, event, look, Self::arm);
+        if polled.is_pending() && self.has_more() {
+            // Nothing but cancellations and requests that are over, as many as the looks may take: no doorbell tells of what is behind them.
+            cx.waker().wake_by_ref();
+        }
+        polled
     }
 
     /// Serves up to `budget` requests, waiting for the first: [`poll_serve`](Self::poll_serve) until it is ready. `clock` is looked at

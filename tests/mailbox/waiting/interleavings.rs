@@ -210,3 +210,29 @@ fn room_that_comes_before_the_registration_is_found_without_another_wake() {
         assert_eq!(wakes.take(), room_at);
     }
 }
+
+#[test]
+fn a_reader_of_a_writer_that_closed_says_so_also_while_the_watch_is_polled() {
+    for at in 0..5 {
+        let (first, second) = loop_back(1 << 16).unwrap();
+        const VALUES: [Channel; 1] = [Channel::sampling(End::Second, 8)];
+        let mut b = Mailbox::new(second, End::Second, &VALUES).unwrap();
+        let (mut lb, mut cb) = b.attach(Attach::polled());
+        cb.writer(0).unwrap().write(b"value").unwrap().ignore();
+        // Leaked, as the action borrows a reader of the memory that the script steps: a test ends.
+        let (script, found): (&Script<'_>, &Cell<_>) = (Box::leak(Box::default()), Box::leak(Box::default()));
+        let memory = Stepped { script, inner: first };
+        let subscriber = Box::leak(Box::new(Subscriber::new(memory, End::Second, &VALUES).unwrap()));
+        let (mut watch, mut values) = subscriber.subscribe(0);
+        let mut reader = values.reader(0).unwrap();
+        assert!(watch.poll(0).is_up());
+        assert!(reader.read(&mut [0; 8], 0).is_ok());
+        lb.close();
+        assert_eq!(watch.poll(0), LinkState::Closed);
+        script.step.set(0);
+        script.at(at, move || found.set(Some(reader.try_read(&mut [0; 8], 0).map(|_| ()))));
+        assert_eq!(watch.poll(0), LinkState::Closed);
+        script.rest();
+        assert_eq!(found.get(), Some(Err(ReadError::Closed)), "at load {at}");
+    }
+}

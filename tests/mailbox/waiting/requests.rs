@@ -249,3 +249,42 @@ fn a_task_whose_link_comes_up_while_it_registers_is_rung_for_the_first_request()
     assert!(responder.poll_next(&mut cx, &event, 0, &mut [0; 40]).is_pending());
     assert!(requester.start(0, 7, b"", 0).unwrap().1.is_due(), "asleep, and nobody rings");
 }
+
+#[test]
+fn a_server_does_not_sleep_over_a_request_that_comes_after_many_late_cancellations() {
+    const CHANNELS: [Channel; 2] =
+        [Channel::request(End::Second, 16, 56), Channel::response(End::First, 16, 56).vector(1)];
+    let (first, second) = loop_back(1 << 16).unwrap();
+    let mut a = Mailbox::new(first, End::First, &CHANNELS).unwrap();
+    let mut b = Mailbox::new(second, End::Second, &CHANNELS).unwrap();
+    let (mut la, mut ca) = a.attach(Attach::interrupt_driven(0));
+    let (mut lb, mut cb) = b.attach(Attach::interrupt_driven(1));
+    let mut server = Server::<_, 2, 40>::new(ca.responder::<2>(0, 1, 1).unwrap()).unwrap();
+    let mut requester = cb.requester::<16>(0, 1, 1).unwrap();
+    connect(&mut la, &mut lb);
+    let (bell, wakes) = (Bell::default(), Wakes::new());
+    let waker = wakes.clone().into();
+    // As an executor: the task runs as long as it is woken.
+    let mut run = || {
+        let (mut served, mut cx) = (0, Context::from_waker(&waker));
+        loop {
+            match server.poll_serve(&mut cx, &&bell, 8, 0, &mut [0; 40], |_, _| Answer::Done(0)) {
+                Poll::Ready(result) => served += result.unwrap().handled,
+                Poll::Pending if wakes.take() > 0 => {}
+                Poll::Pending => return served,
+            }
+        }
+    };
+    assert_eq!(run(), 0);
+    let ids = [(); 8].map(|()| {
+        let (id, notice) = requester.start(0, 7, b"", 0).unwrap();
+        notice.ring(&bell).unwrap();
+        id
+    });
+    assert_eq!(run(), 8);
+    for id in ids {
+        requester.cancel(id).unwrap().ring(&bell).unwrap();
+    }
+    requester.start(0, 8, b"", 0).unwrap().1.ring(&bell).unwrap();
+    assert_eq!(run(), 1, "asleep over a request, and no doorbell is to come");
+}
