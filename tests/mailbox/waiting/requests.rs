@@ -267,6 +267,7 @@ fn a_server_does_not_sleep_over_a_request_that_comes_after_many_late_cancellatio
     // As an executor: the task runs as long as it is woken.
     let mut run = || {
         let (mut served, mut cx) = (0, Context::from_waker(&waker));
+        wakes.take();
         loop {
             match server.poll_serve(&mut cx, &&bell, 8, 0, &mut [0; 40], |_, _| Answer::Done(0)) {
                 Poll::Ready(result) => served += result.unwrap().handled,
