@@ -58,7 +58,7 @@ impl Load {
             session: None,
             in_session: 0,
             answered_in_session: 0,
-            reported: 0,
+            reported: Reported::default(),
             since: Instant::now(),
         };
         println!("load: attached round={}", self.round);
@@ -79,6 +79,13 @@ impl Load {
     }
 }
 
+/// What each half reported as lost at most at the last restart: the sender of the messages, and the receiver of the answers.
+#[derive(Default)]
+struct Reported {
+    messages: u64,
+    answers: u64,
+}
+
 struct Loaded<'a> {
     exchange: Exchange<'a>,
     counts: Counts,
@@ -87,8 +94,7 @@ struct Loaded<'a> {
     /// Messages sent, and answered, in this session.
     in_session: u64,
     answered_in_session: u64,
-    /// What the channels reported as lost at most at the last restart.
-    reported: u64,
+    reported: Reported,
     /// When something last went on.
     since: Instant,
 }
@@ -158,17 +164,20 @@ impl Loaded<'_> {
         self.counts.add(Word::Lost, lost);
         let (sent, answered) = (self.in_session, self.answered_in_session);
         (self.in_session, self.answered_in_session) = (0, 0);
+        self.counts.set(Word::SessionSent, 0);
         self.counts.set(Word::SessionAnswered, 0);
         self.counts.set(Word::Session, session);
         let Some(before) = before else { return Ok(()) };
         // Each half tells once, with the first call in the new session.
-        self.reported = 0;
+        self.reported = Reported::default();
         self.receive()?;
         self.send()?;
         self.counts.add(Word::Restarts, 1);
+        let Reported { messages, answers } = self.reported;
         println!(
-            "load: restarted round={} session={before:016x} sent={sent} answered={answered} lost={lost} reported={}",
-            self.round, self.reported
+            "load: restarted round={} session={before:016x} sent={sent} answered={answered} \
+             messages_lost_at_most={messages} answers_lost_at_most={answers}",
+            self.round
         );
         Ok(())
     }
@@ -182,9 +191,10 @@ impl Loaded<'_> {
             Ok(()) => {
                 self.counts.set(Word::Sent, number + 1);
                 self.in_session += 1;
+                self.counts.set(Word::SessionSent, self.in_session);
                 return Ok(true);
             }
-            Err(SendError::PeerRestarted { lost_at_most }) => self.reported += u64::from(lost_at_most),
+            Err(SendError::PeerRestarted { lost_at_most }) => self.reported.messages += u64::from(lost_at_most),
             Err(SendError::Full | SendError::NotUp | SendError::Closed) => {}
             Err(error) => bail!("message {number} cannot be sent: {error}"),
         }
@@ -212,7 +222,7 @@ impl Loaded<'_> {
             }
             Ok(None) | Err(RecvError::NotUp | RecvError::Closed) => Ok(false),
             Err(RecvError::PeerRestarted { lost_at_most }) => {
-                self.reported += u64::from(lost_at_most);
+                self.reported.answers += u64::from(lost_at_most);
                 Ok(false)
             }
             Err(error) => bail!("no answer can be received: {error}"),

@@ -19,7 +19,7 @@ mod session;
 pub use accelerator::Accelerator;
 pub use link::{Attachment, Link, Mode};
 pub use load::{Load, Loading};
-pub use log::{Echo, Fields};
+pub use log::{Echo, Fields, PATIENCE};
 pub use operator::{Operator, Place, Talk};
 pub use process::{Launch, Process};
 pub use qemu::Machine;

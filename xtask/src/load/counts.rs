@@ -22,8 +22,9 @@ pub enum Word {
     /// Times the other end went stale, and whether it is now.
     Stale,
     IsStale,
-    /// The session that is or was up last, 0 before, and its answers.
+    /// The session that is or was up last, 0 before, its messages, and its answers.
     Session,
+    SessionSent,
     SessionAnswered,
 }
 

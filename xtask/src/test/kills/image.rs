@@ -1,10 +1,12 @@
 //! The image is killed, with its whole QEMU; the general-purpose end stays.
 
-use super::{Account, Watcher};
+use super::Moment;
+use super::account::{Account, Direction};
+use super::watcher::{Left, Watcher};
 use crate::load::Word;
 use crate::vm::{Accelerator, Fields, Image, Link, Loading, Mode, Session};
 use anyhow::{Context, Result, ensure};
-use ivshmem::channel::End;
+use ivshmem::channel::COMMAND_RESPONSE;
 use std::collections::BTreeMap;
 
 pub fn killed(session: &mut Session, accelerator: Accelerator, mode: Mode, rounds: u64, seed: u64) -> Result<Account> {
@@ -17,30 +19,32 @@ pub fn killed(session: &mut Session, accelerator: Accelerator, mode: Mode, round
     let attachment = link.attach(0)?;
     let watcher = Watcher::new(&attachment.device)?;
     let load = Loading::default().start(session, &link)?;
-    // How many answers the image had sent in each session that a kill ended.
-    let mut published = BTreeMap::new();
-    let mut early = 0;
-    for number in 0..rounds {
+    // What the image had left in each session that a kill ended.
+    let mut killed = BTreeMap::new();
+    let mut account = Account::default();
+    for moment in Moment::all(rounds) {
+        account.add(moment.round());
         let mut running = image.start(session, vec![link.attach(0)?])?;
         running.event("ready ")?;
-        if number % 20 == 9 {
-            // At once, before it attaches or while it does.
+        if moment == Moment::Early {
             running.kill()?;
-            early += 1;
             continue;
         }
         let up = u64::from_str_radix(running.event("up ")?.text("session")?, 16)?;
-        // Some as soon as they are up.
-        let answers = if number % 20 == 19 { 0 } else { rng.u64(1..=3000) };
+        let answers = if moment == Moment::Up { 0 } else { rng.u64(1..=3000) };
         load.wait("answered", |counts| {
             counts.get(Word::Session) == up && counts.get(Word::SessionAnswered) >= answers
         })?;
         running.kill()?;
-        // What it had answered is still there to be had: all of it, and nothing else.
-        let left = watcher.published(End::First)?;
+        let left = watcher.look()?;
         ensure!(left.session == up, "the session was {up:016x}, and the memory says {left:?}");
-        load.wait("every answer taken", |counts| counts.get(Word::SessionAnswered) == left.messages)?;
-        published.insert(up, left.messages);
+        // What it had answered is still there to be had, and there is room for a ring full that it did not take: all of either,
+        // and nothing else.
+        let sent = left.commands.acknowledged + slots();
+        load.wait("every answer taken and the ring full", |counts| {
+            counts.get(Word::SessionAnswered) == left.answers.published && counts.get(Word::SessionSent) == sent
+        })?;
+        killed.insert(up, left);
     }
     let mut last = image.start(session, vec![link.attach(0)?])?;
     last.event("up ")?;
@@ -51,23 +55,48 @@ pub fn killed(session: &mut Session, accelerator: Accelerator, mode: Mode, round
     let image_end = last.finish()?;
     ensure!(image_end.number("violations")? == 0, "{}", image_end.line());
 
-    let mut account = Account { early, ..Account::default() };
+    let mut lost = 0;
     for told in lines.all("load: restarted ") {
         let session = u64::from_str_radix(told.text("session")?, 16)?;
-        account.add(settle(&told, published.remove(&session)).with_context(|| told.line().to_owned())?);
+        let left = killed.remove(&session);
+        let [messages, answers] = directions(&told, left).with_context(|| format!("{}, {left:?}", told.line()))?;
+        let [messages, answers] =
+            [messages.balance(), answers.balance()].map(|one| one.context(told.line().to_owned()));
+        let messages = messages?;
+        lost += messages.lost;
+        account.add(messages);
+        account.add(answers?);
     }
-    ensure!(published.is_empty(), "sessions that the load never accounted for: {published:?}");
-    ensure!(account.rounds + early >= rounds && account.sent == account.received + account.lost, "{account:?}");
-    ensure!(end.number("lost")? == account.lost, "{} / {account:?}", end.line());
+    ensure!(killed.is_empty(), "sessions that the load never accounted for: {killed:?}");
+    ensure!(end.number("lost")? == lost, "{} / {account:?}", end.line());
     Ok(account)
 }
 
-/// One session, as the end that stayed accounts for it; `published`: the answers that the other one had sent, if that is known.
-fn settle(told: &Fields, published: Option<u64>) -> Result<Account> {
-    let (sent, answered, lost) = (told.number("sent")?, told.number("answered")?, told.number("lost")?);
-    ensure!(sent == answered + lost, "what was sent is neither answered nor lost");
-    ensure!(published.is_none_or(|published| published == answered), "{published:?} answers were sent");
-    // The image may have taken one message, acknowledged it, and died before it answered.
-    ensure!(lost <= told.number("reported")? + 1, "more is lost than was reported");
-    Ok(Account { rounds: 1, early: 0, sent, received: answered, lost })
+fn slots() -> u64 {
+    COMMAND_RESPONSE[0].slots().into()
+}
+
+/// The messages and the answers of one session: by the count of the end that stayed, by the memory that the image left, and
+/// by what the halves that stayed reported.
+///
+/// The messages that the image received it tells by its answers, and it may have died before the last of them. `left` is not known of
+/// an image that was killed before it had said that it was up: of such a session the end that stayed tells alone.
+fn directions(told: &Fields, left: Option<Left>) -> Result<[Direction; 2]> {
+    let (sent, answered) = (told.number("sent")?, told.number("answered")?);
+    let (unacknowledged, unseen) = (told.number("messages_lost_at_most")?, told.number("answers_lost_at_most")?);
+    ensure!(unacknowledged <= slots() && unseen == slots(), "reports of more than a channel holds, or none");
+    let Some(left) = left else {
+        let lost = 0..=unacknowledged + unseen + 1;
+        return Ok([
+            Direction { sent, received: answered, lost },
+            Direction { sent: answered, received: answered, lost: 0..=0 },
+        ]);
+    };
+    // The sender that stayed found no room any more: its count, the dead one's last acknowledgement, and the report.
+    Direction { sent, received: left.commands.acknowledged, lost: unacknowledged..=unacknowledged }.balance()?;
+    // Of a quarter of the ring all but one message may be taken and not acknowledged; and one may be, and not answered.
+    let lost = (unacknowledged + 1).saturating_sub(slots() / 4)..=unacknowledged + 1;
+    let published = left.answers.published;
+    // It took every answer that the dead one had published, whatever its receiver had to fear.
+    Ok([Direction { sent, received: published, lost }, Direction { sent: published, received: answered, lost: 0..=0 }])
 }
