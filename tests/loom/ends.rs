@@ -8,10 +8,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 pub type Memory = SharedMemory;
 
-/// What one end is given: its link, and the channels' halves to take.
+/// What one end is given: its link, and the channels' halves to take; and the memory itself, to write what no honest end does.
 pub struct Side {
     pub link: Link<'static, Memory>,
     pub channels: Channels<'static, Memory>,
+    pub memory: Memory,
     mailbox: NonNull<Mailbox<'static, Memory>>,
 }
 
@@ -21,10 +22,10 @@ unsafe impl Send for Side {}
 impl Side {
     /// # Safety
     /// The mailbox is lent to nobody, and stays until the side and all that was taken from it are dropped.
-    unsafe fn attach(mut mailbox: NonNull<Mailbox<'static, Memory>>) -> Self {
+    unsafe fn attach(mut mailbox: NonNull<Mailbox<'static, Memory>>, memory: Memory, attach: Attach) -> Self {
         // SAFETY: allocated, and unique by the caller's promise.
-        let (link, channels) = unsafe { mailbox.as_mut() }.attach(Attach::interrupt_driven(1));
-        Self { link, channels, mailbox }
+        let (link, channels) = unsafe { mailbox.as_mut() }.attach(attach);
+        Self { link, channels, memory, mailbox }
     }
 
     /// The end dies, and another attaches in its place.
@@ -32,13 +33,25 @@ impl Side {
     /// # Safety
     /// The halves taken are dropped.
     pub unsafe fn attach_anew(self) -> Self {
-        let Self { mailbox, .. } = self;
+        // SAFETY: as the caller promises.
+        unsafe { self.attach_anew_as(ATTACH) }
+    }
+
+    /// The same, in another way.
+    ///
+    /// # Safety
+    /// The halves taken are dropped.
+    pub unsafe fn attach_anew_as(self, attach: Attach) -> Self {
+        let Self { mailbox, memory, .. } = self;
         // SAFETY: what was lent is dropped with `self` and by the caller's promise; it stays as long as it would have.
-        unsafe { Self::attach(mailbox) }
+        unsafe { Self::attach(mailbox, memory, attach) }
     }
 }
 
-const SECTIONS: [usize; 2] = [0, wire::SECTION_ALIGN];
+/// How both ends attach at first.
+const ATTACH: Attach = Attach::interrupt_driven(1);
+
+pub const SECTIONS: [usize; 2] = [0, wire::SECTION_ALIGN];
 
 /// In the place of each word that the mailbox uses, its atomic: what `SharedMemory` expects to find under loom.
 type Places = Box<[Option<Box<AtomicU64>>]>;
@@ -124,9 +137,9 @@ pub fn explore(bound: Bound, channels: &'static [Channel], scenario: fn(first: S
         let first = Lent::new(Mailbox::new(view(), End::First, channels).unwrap());
         let second = Lent::new(Mailbox::new(view(), End::Second, channels).unwrap());
         // SAFETY: lent once; the scenario drops what it is given, and joins the threads to which it gave it.
-        let mut first = unsafe { Side::attach(first.0) };
+        let mut first = unsafe { Side::attach(first.0, view(), ATTACH) };
         // SAFETY: as above.
-        let mut second = unsafe { Side::attach(second.0) };
+        let mut second = unsafe { Side::attach(second.0, view(), ATTACH) };
         for _ in 0..3 {
             first.link.poll(0);
             second.link.poll(0);

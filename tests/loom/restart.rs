@@ -127,3 +127,33 @@ fn what_a_peer_sent_before_it_closed_is_received_before_the_close_is_answered() 
         closing.join().unwrap();
     });
 }
+
+#[test]
+fn a_half_on_another_core_than_the_link_that_sees_the_session_knows_that_its_peer_wants_doorbells() {
+    explore(Bound::None, &CHANNELS, |mut first, second| {
+        let mut sender = first.channels.sender(0).unwrap();
+        // Without a yield on the way: after one, loom shows a thread nothing again that it saw before.
+        let meet = |first: &mut Side, second: &mut Side| {
+            assert_eq!(first.link.poll(0), LinkState::PeerRestarted);
+            second.link.poll(0);
+            assert!(second.link.poll(0).is_up());
+        };
+        // A peer that wants no doorbells comes before.
+        // SAFETY: no half of it was taken.
+        let mut second = unsafe { second.attach_anew_as(Attach::polled()) };
+        meet(&mut first, &mut second);
+        assert!(first.link.poll(0).is_up());
+        // SAFETY: as above.
+        let mut second = unsafe { second.attach_anew() };
+        meet(&mut first, &mut second);
+        let mut receiver = second.channels.receiver(0).unwrap();
+        assert_eq!(receiver.try_recv(&mut [0; 16]), Ok(None));
+        assert!(!receiver.arm());
+        let sending = thread::spawn(move || match sender.try_send(&message(1)) {
+            Ok(notice) => assert!(notice.is_due(), "asleep although there is a message"),
+            Err(error) => assert_eq!(error, SendError::NotUp),
+        });
+        assert!(first.link.poll(0).is_up());
+        sending.join().unwrap();
+    });
+}

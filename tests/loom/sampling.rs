@@ -1,6 +1,7 @@
 //! A sampling channel: its reader in the middle of a copy while the writer goes on, or dies and another takes its place.
 
 use super::*;
+use ivshmem::memory::Memory as _;
 use loom::thread;
 
 /// One channel from the First end, of values of two words.
@@ -109,5 +110,31 @@ fn a_reader_on_another_core_than_the_link_accuses_no_writer_that_came_back() {
             }
         }
         polling.join().unwrap();
+    });
+}
+
+#[test]
+fn a_writer_on_another_core_than_the_link_writes_nothing_under_an_epoch_that_is_not_published() {
+    explore(Bound::Preemptions(2), &SAMPLES, |mut first, mut second| {
+        let (mut writer, mut reader) = halves(&mut first, &mut second);
+        write(&mut writer, 1, 1);
+        // A word that no honest peer writes, taken back: the link forgives it, and takes a new epoch at its next poll.
+        let state = ends::SECTIONS[1] + wire::link::STATE;
+        second.memory.store(state, 7);
+        assert!(matches!(first.link.poll(0), LinkState::Violated(_)));
+        second.memory.store(state, wire::ATTACHED);
+        first.link.resync();
+        let renewing = thread::spawn(move || assert_eq!(first.link.poll(0), LinkState::Waiting));
+        let writing = thread::spawn(move || write(&mut writer, 2, 2));
+        match reader.try_read(&mut [0; 16], 0) {
+            Ok(sample) => assert!((1..=2).contains(&number(sample.bytes))),
+            // Withdrawn, or already under another key: either way the epoch has gone.
+            Err(error) => {
+                assert_eq!(error, ReadError::Empty);
+                assert!(!second.link.poll(0).is_up(), "a value under an epoch that is not to be seen");
+            }
+        }
+        writing.join().unwrap();
+        renewing.join().unwrap();
     });
 }

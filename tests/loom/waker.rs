@@ -144,3 +144,22 @@ fn a_task_that_awaits_a_sessions_first_message_gets_it() {
         await_messages(sender, receiver, 1, 1);
     });
 }
+
+#[test]
+fn who_sees_the_count_sees_what_was_done_before_the_vector_fired() {
+    loom::model(|| {
+        let done = Arc::new(AtomicBool::new(false));
+        let firing = thread::spawn({
+            let done = done.clone();
+            move || {
+                done.store(true, Ordering::Relaxed);
+                on_interrupt(VECTOR);
+            }
+        });
+        // As a wait does that only the count ends: nothing is woken.
+        if event(VECTOR).count() == 1 {
+            assert!(done.load(Ordering::Relaxed), "a count without what it announces");
+        }
+        firing.join().unwrap();
+    });
+}
