@@ -38,7 +38,7 @@ impl Phase {
 
 /// What each mode does to an image, and how long.
 const PHASES: [&[Phase]; 7] = [
-    &[Phase::new("scribble", 15), Phase { everywhere: true, ..Phase::new("scribble", 15) }],
+    &[Phase::new("scribble", 30), Phase { everywhere: true, ..Phase::new("scribble", 30) }],
     &[Phase::new("stamp", 30)],
     &[Phase::new("length", 30)],
     &[Phase::new("storm", 30)],
@@ -72,10 +72,8 @@ fn both(session: &mut Session, accelerator: Accelerator, phases: &[Phase]) -> Re
             ensure!(told.number("ups")? > 0 && told.number("sent")? > 0, "nothing was done: {}", told.line());
             partition.honest()?.progress(10).context("the other mailbox stands still")?;
         }
-        if !phase.everywhere {
-            for partition in &mut partitions {
-                partition.serves_again(session).context("after the hostile peer had gone")?;
-            }
+        for partition in &mut partitions {
+            partition.serves_again(session).with_context(|| format!("after {:?} had gone", phase))?;
         }
     }
     for partition in partitions {
