@@ -71,7 +71,7 @@ pub fn table(outcomes: &[Outcome]) -> String {
         let found = match (finding, input) {
             (None, _) => "none".to_owned(),
             (Some(_), Some(input)) => input.clone(),
-            (Some(_), None) => "it ended with an error".to_owned(),
+            (Some(_), None) => "no input was left".to_owned(),
         };
         text += &format!("\n{target:<14}{executions:>12}{coverage:>10}  {found}");
     }

@@ -87,7 +87,11 @@ impl Target {
             }
         }
         let status = child.wait()?;
-        let finding = (!status.success()).then(|| self.finding(&progress, status.to_string()));
+        let finding = match status.success() {
+            false => Some(self.finding(&progress, status.to_string())),
+            true if progress.executions == 0 => Some(format!("{}: it ended without a single execution", self.name)),
+            true => None,
+        };
         note(format!(
             "fuzz {}: {progress}, {}",
             self.name,
@@ -110,5 +114,37 @@ impl Target {
             ),
             None => format!("{}: {status}, and no input was left\n{}", self.name, last_lines(&text, 25)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::vm::RunDir;
+
+    /// What came of a target whose program is this script.
+    fn outcome(script: &str) -> Outcome {
+        let room = RunDir::new(false).unwrap();
+        let path = |name: &str| room.path().join(name);
+        std::fs::write(path("target"), format!("#!/bin/sh\n{script}\n")).unwrap();
+        std::fs::set_permissions(path("target"), std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
+        let target = Target {
+            name: "t".to_owned(),
+            program: path("target"),
+            artifacts: path("artifacts"),
+            corpus: path("corpus"),
+            seeds: path("seeds"),
+            log: path("log"),
+        };
+        target.run(Duration::from_secs(1), room.path()).unwrap()
+    }
+
+    #[test]
+    fn a_target_that_executes_nothing_has_not_passed() {
+        let executed = outcome("echo 'stat::number_of_executed_units: 7' >&2");
+        assert_eq!((executed.progress.executions, executed.finding()), (7, None));
+        let idle = outcome("echo 'stat::number_of_executed_units: 0' >&2").finding().unwrap();
+        assert_eq!(idle, "t: it ended without a single execution");
+        assert!(outcome("exit 1").finding().is_some());
     }
 }

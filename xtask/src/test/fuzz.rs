@@ -1,7 +1,7 @@
 //! Fuzzing: each target for a short while, and its sources as the others are.
 
 use super::suite::{Suite, Verdict};
-use crate::fuzz;
+use crate::fuzz::{self, Outcome};
 use crate::setup;
 use crate::tool::Tool;
 use crate::workspace;
@@ -15,8 +15,12 @@ pub fn add(suite: &mut Suite) {
         clippy.args(["--quiet", "--all-targets", "--", "-D", "warnings"]).run()
     });
     suite.verdict("fuzz: each target, 20 s under AddressSanitizer", |_| {
-        let (passed, failed) = fuzz::short()?;
+        let outcomes = fuzz::short()?;
+        let failed: Vec<_> = outcomes.iter().filter_map(Outcome::finding).collect();
         failed.iter().for_each(|finding| println!("{finding}"));
+        let executions: u64 = outcomes.iter().map(|outcome| outcome.progress.executions).sum();
+        println!("{executions} executions of {} targets, {} findings", outcomes.len(), failed.len());
+        let passed = (outcomes.len() - failed.len()) as u64;
         let first_lines = |finding: String| finding.lines().next().unwrap_or_default().to_owned();
         Ok(Verdict::Counted { passed, failed: failed.into_iter().map(first_lines).collect(), ignored: 0 })
     });
