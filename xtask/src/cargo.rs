@@ -2,7 +2,7 @@
 
 use crate::tool::Tool;
 use crate::workspace;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use std::ffi::OsString;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
@@ -25,9 +25,35 @@ fn into(verb: &str, target: PathBuf) -> Tool {
     Tool::new(cargo).arg(verb).arg("--target-dir").arg(target).dir(workspace::root())
 }
 
+/// The driver's features, as its manifest names them, but for the default ones.
+pub fn driver_features() -> Result<Vec<String>> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let metadata = Tool::new(cargo).args(["metadata", "--no-deps", "--format-version", "1"]).dir(workspace::root());
+    let metadata: serde_json::Value = serde_json::from_str(&metadata.output()?)?;
+    let packages = metadata["packages"].as_array().context("cargo metadata names no package")?;
+    let driver = packages.iter().find(|package| package["name"] == "ivshmem").context("no package ivshmem")?;
+    let features = driver["features"].as_object().context("ivshmem has no features")?;
+    let features: Vec<_> = features.keys().filter(|name| *name != "default").cloned().collect();
+    ensure!(!features.is_empty(), "ivshmem has no feature");
+    Ok(features)
+}
+
 /// Builds a program of this workspace and replaces this process by it, so that signals and the terminal are its own.
 pub fn become_program(name: &str, arguments: Vec<OsString>) -> Result<()> {
     active("build").args(["--release", "--package", name]).run()?;
     let tool = Tool::new(workspace::target().join("release").join(name)).args(arguments);
     Err(tool.command().exec()).with_context(|| format!("cannot run {tool}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_drivers_features_are_those_of_the_manifest() {
+        let features = driver_features().unwrap();
+        for feature in ["defmt", "embedded-io", "embedded-io-async", "fake", "protection", "zerocopy"] {
+            assert!(features.contains(&feature.to_owned()), "{features:?}");
+        }
+    }
 }

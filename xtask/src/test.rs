@@ -6,6 +6,7 @@ mod controls;
 mod coverage;
 mod echo;
 mod exchanges;
+mod features;
 mod fuzz;
 mod images;
 pub mod kills;
@@ -43,6 +44,7 @@ impl Test {
     pub fn run(self) -> Result<()> {
         let mut suite = Suite::default();
         code::add(&mut suite);
+        features::add(&mut suite);
         controls::add(&mut suite);
         models::add(&mut suite);
         coverage::add(&mut suite);

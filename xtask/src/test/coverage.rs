@@ -1,8 +1,8 @@
 //! Coverage: how much of each module its tests run, and the lines that they do not.
 
 use super::suite::Suite;
+use crate::cargo;
 use crate::setup;
-use crate::tool::Tool;
 use crate::workspace;
 use anyhow::{Context, Result, bail, ensure};
 use std::collections::BTreeMap;
@@ -41,13 +41,7 @@ fn measure(report: &Path) -> Result<()> {
 
 /// All but `defmt`: its frames need a logger of the target's.
 fn features() -> Result<Vec<String>> {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let metadata = Tool::new(cargo).args(["metadata", "--no-deps", "--format-version", "1"]).dir(workspace::root());
-    let metadata: serde_json::Value = serde_json::from_str(&metadata.output()?)?;
-    let packages = metadata["packages"].as_array().context("cargo metadata names no package")?;
-    let driver = packages.iter().find(|package| package["name"] == "ivshmem").context("no package ivshmem")?;
-    let features = driver["features"].as_object().context("ivshmem has no features")?;
-    Ok(features.keys().filter(|name| !["default", "defmt"].contains(&name.as_str())).cloned().collect())
+    Ok(cargo::driver_features()?.into_iter().filter(|feature| feature != "defmt").collect())
 }
 
 /// A module's lines: those of its files together.
