@@ -35,6 +35,8 @@ const ROUNDS: [(&str, &[&str]); 2] = [
             "--test=mailbox_death",
             "--test=mailbox_model",
             "--test=request_model",
+            "--test=request_death",
+            "--test=other_cores",
             "--test=wire_format",
         ],
     ),
