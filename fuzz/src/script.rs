@@ -86,8 +86,9 @@ fn memory(length: u64) -> Result<OwnedFd, Errno> {
     Ok(memory)
 }
 
-/// Sends all of it, or what the other end takes without being read from.
-pub fn send(socket: &UnixStream, pieces: &[Piece]) {
+/// Sends all of it, or what the other end takes without being read from: how many bytes that were.
+pub fn send(socket: &UnixStream, pieces: &[Piece]) -> usize {
+    let mut sent = 0;
     for piece in pieces {
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST))];
         let mut control = SendAncillaryBuffer::new(&mut space);
@@ -99,8 +100,10 @@ pub fn send(socket: &UnixStream, pieces: &[Piece]) {
         if piece.out_of_band {
             flags |= SendFlags::OOB;
         }
-        if sendmsg(socket, &[IoSlice::new(&piece.bytes)], &mut control, flags).is_err() {
-            return;
+        match sendmsg(socket, &[IoSlice::new(&piece.bytes)], &mut control, flags) {
+            Ok(count) => sent += count,
+            Err(_) => break,
         }
     }
+    sent
 }

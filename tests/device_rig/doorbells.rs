@@ -1,6 +1,6 @@
 //! Ringing peers.
 
-use crate::rig::{BARS, ID, Rig, messages};
+use crate::rig::{ID, Rig, messages};
 use crate::site::{HOST, Site};
 use crate::witness::Witness;
 use ivshmem::device::RingError;
@@ -55,7 +55,7 @@ fn a_vector_that_would_ring_another_one_is_refused() {
     }
     assert_eq!(site.waiting(), []);
     // Why: of a vector that the peer does not have, QEMU takes the lowest 8 bits.
-    rig.qemu.write32(BARS[0] + 12, u32::from(HOST) << 16 | 257);
+    rig.ring_by_hand(HOST, 257);
     assert_eq!(site.waiting(), [1]);
 }
 

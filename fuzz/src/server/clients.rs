@@ -100,7 +100,7 @@ pub fn run(input: &Input<'_>) {
                 let _ = rustix::net::send(&clients[which % clients.len()], bytes, flags);
             }
             9 => {
-                crate::script::send(&clients[which % clients.len()], &crate::script::pieces(&Input::new(&[1, 0, what])))
+                crate::script::send(&clients[which % clients.len()], &crate::script::pieces(&Input::new(&[1, 0, what])));
             }
             _ => {
                 let mut session = Session::default();
