@@ -1,18 +1,13 @@
 //! The library's client against the library's server.
 
-use std::io::{IoSlice, Write};
-use std::mem::MaybeUninit;
-use std::os::fd::AsFd;
 use std::os::unix::net::UnixListener;
 use std::time::Instant;
 
 use ivshmem_server::Client;
 use ivshmem_server::client::{ClientError, News, READS, RingError, Violation};
-
 use rustix::event::{EventfdFlags, eventfd};
-use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 
-use crate::raw::{Rig, news, refused, rung};
+use crate::raw::{Rig, news, refused, rung, say};
 
 fn connect(rig: &Rig, vectors: usize) -> Client {
     let mut client = Client::connect(rig.server.socket()).unwrap();
@@ -72,14 +67,8 @@ fn a_doorbell_that_cannot_count_further_does_not_wait_whatever_the_server_hands_
     let careless = std::thread::spawn(move || {
         let (socket, _) = listener.accept().unwrap();
         let blocking = eventfd(0, EventfdFlags::CLOEXEC).unwrap();
-        for (value, descriptor) in [(0_i64, None), (3, None), (-1, Some(&blocking)), (3, Some(&blocking))] {
-            let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-            let mut control = SendAncillaryBuffer::new(&mut space);
-            let descriptors: Vec<_> = descriptor.iter().map(|descriptor| descriptor.as_fd()).collect();
-            if !descriptors.is_empty() {
-                assert!(control.push(SendAncillaryMessage::ScmRights(&descriptors)));
-            }
-            sendmsg(&socket, &[IoSlice::new(&value.to_le_bytes())], &mut control, SendFlags::empty()).unwrap();
+        for (value, descriptor) in [(0, None), (3, None), (-1, Some(&blocking)), (3, Some(&blocking))] {
+            say(&socket, value, descriptor);
         }
         socket
     });
@@ -97,8 +86,8 @@ fn a_server_that_breaks_the_protocol_is_an_error_with_the_value() {
     let path = folder.path().join("socket");
     let listener = UnixListener::bind(&path).unwrap();
     let impostor = std::thread::spawn(move || {
-        let (mut socket, _) = listener.accept().unwrap();
-        socket.write_all(&1_i64.to_le_bytes()).unwrap();
+        let (socket, _) = listener.accept().unwrap();
+        say(&socket, 1, None);
         let (socket, _) = listener.accept().unwrap();
         drop(socket);
     });
@@ -114,21 +103,15 @@ fn a_server_that_never_stops_talking_holds_no_call() {
     let path = folder.path().join("socket");
     let listener = UnixListener::bind(&path).unwrap();
     let talker = std::thread::spawn(move || {
-        let (mut socket, _) = listener.accept().unwrap();
+        let (socket, _) = listener.accept().unwrap();
         let memory = rustix::fs::memfd_create("memory", rustix::fs::MemfdFlags::CLOEXEC).unwrap();
         rustix::fs::ftruncate(&memory, 4096).unwrap();
-        for (value, descriptor) in [(0_i64, None), (3, None), (-1, Some(&memory))] {
-            let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-            let mut control = SendAncillaryBuffer::new(&mut space);
-            let descriptors: Vec<_> = descriptor.iter().map(|descriptor| descriptor.as_fd()).collect();
-            if !descriptors.is_empty() {
-                assert!(control.push(SendAncillaryMessage::ScmRights(&descriptors)));
-            }
-            sendmsg(&socket, &[IoSlice::new(&value.to_le_bytes())], &mut control, SendFlags::empty()).unwrap();
+        for (value, descriptor) in [(0, None), (3, None), (-1, Some(&memory))] {
+            say(&socket, value, descriptor);
         }
         // Somebody nobody knows has left, again and again; and then this server has.
         for _ in 0..3 * READS + 8 {
-            socket.write_all(&9_i64.to_le_bytes()).unwrap();
+            say(&socket, 9, None);
         }
     });
     let mut client = Client::connect(&path).unwrap();

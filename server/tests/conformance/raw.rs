@@ -1,7 +1,7 @@
-//! What the tests are made of: a client that sees bytes, and a server that tells its events.
+//! What the tests are made of: a client that sees bytes, a server that tells its events, and what a server says.
 
 use std::fmt::Debug;
-use std::io::IoSliceMut;
+use std::io::{IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
@@ -13,7 +13,10 @@ use std::time::{Duration, Instant};
 use ivshmem_server::client::News;
 use ivshmem_server::{Client, Event, Options, Running};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
+use rustix::net::{
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags,
+    recvmsg, sendmsg,
+};
 use tempfile::TempDir;
 
 /// When a wait for something that must come counts as failed.
@@ -108,6 +111,18 @@ impl Raw {
         self.expect(id, false);
         self.expect(-1, true).unwrap()
     }
+}
+
+/// Says one message of the protocol, as a server would: a value, and maybe a descriptor with it.
+pub fn say(socket: impl AsFd, value: i64, descriptor: Option<&OwnedFd>) {
+    let descriptors: Vec<_> = descriptor.iter().map(|descriptor| descriptor.as_fd()).collect();
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    if !descriptors.is_empty() {
+        assert!(control.push(SendAncillaryMessage::ScmRights(&descriptors)));
+    }
+    let sent = sendmsg(socket, &[IoSlice::new(&value.to_le_bytes())], &mut control, SendFlags::empty());
+    assert_eq!(sent, Ok(8));
 }
 
 /// A server in a folder of its own.
