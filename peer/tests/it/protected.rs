@@ -1,6 +1,6 @@
 //! Protected channels on the command line: every status, and that the two sides understand each other.
 
-use crate::cli::{MemoryFile, memory_file, peer, stderr, stdout};
+use crate::cli::{MemoryFile, field, memory_file, peer, stderr, stdout};
 use ivshmem::channel::protection::ProtectedSender;
 use ivshmem::channel::wire::{HEADER, kind};
 use ivshmem::channel::{Attach, Channel, Channels, End, Link, Mailbox, Snapshot};
@@ -10,6 +10,7 @@ use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 const LIST: &str = "sampling:first:56:protected=0x52,queuing:second:8x56,queuing:first:8x56:protected=0x51";
 const CHANNELS: [Channel; 3] = [
@@ -25,15 +26,15 @@ fn mapping(file: &MemoryFile) -> Mapping {
     Mapping::new(&file, 0, 1 << 16).unwrap()
 }
 
+fn command(file: &MemoryFile, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ivshmem-peer"));
+    command.args(arguments).args(["--device", &file.device, "--channels", LIST]);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
 fn begin(file: &MemoryFile, arguments: &[&str]) -> Child {
-    Command::new(env!("CARGO_BIN_EXE_ivshmem-peer"))
-        .args(arguments)
-        .args(["--device", &file.device, "--channels", LIST])
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap()
+    command(file, arguments).spawn().unwrap()
 }
 
 /// Its exit code, what it printed, and what it told on standard error but for how long it waits.
@@ -156,23 +157,47 @@ fn every_message_that_is_not_as_it_was_sent_is_told_with_its_status_and_not_prin
     );
 }
 
+/// Both what it prints and what it tells, line by line and in the order of its writing.
+fn begin_telling(file: &MemoryFile, arguments: &[&str]) -> (Child, impl Iterator<Item = String>) {
+    let (told, telling) = std::io::pipe().unwrap();
+    let child = command(file, arguments).stdout(telling.try_clone().unwrap()).stderr(telling).spawn().unwrap();
+    let lines = BufReader::new(told).lines().map(Result::unwrap);
+    (child, lines.filter(|line| !line.contains(": waiting for ")))
+}
+
+/// When a wait for something that must come counts as failed.
+const LIMIT: Duration = Duration::from_secs(30);
+
 #[test]
 fn a_message_that_lay_longer_than_its_validity_is_stale() {
+    const VALIDITY: Duration = Duration::from_millis(50);
     let file = memory_file(1 << 16);
     let mut mailbox = Mailbox::new(mapping(&file), End::First, &CHANNELS).unwrap();
     let (mut link, _channels, mut sender) = first(&mut mailbox);
-    let mut child = begin(&file, &["recv", "--source", "7", "--validity", "50", "--count", "6"]);
+    let arguments = ["recv", "--source", "7", "--validity", "50", "--count", "1000000"];
+    let (mut child, mut told) = begin_telling(&file, &arguments);
     join(&mut link, &mut child);
-    // If it is halted between reading the clock and looking, the message is young for it: not five times.
-    for _ in 0..5 {
+    let begun = Instant::now();
+    let stale = loop {
         halt(&child);
         sender.try_send(b"old").unwrap().ignore();
-        // What is shown: a message lies for longer than 50 ms.
-        std::thread::sleep(std::time::Duration::from_millis(60));
+        // An age is read from the same clock: it is past the validity once the clock is.
+        let sent = Instant::now();
+        while sent.elapsed() <= VALIDITY {
+            link.poll(0);
+        }
         signal(&child, Signal::CONT);
-    }
-    let (stale, _) = until_told(child, "recv: unusable status=stale age_ms=");
-    assert!(stale.ends_with(" \"old\""), "{stale}");
+        let line = told.next().unwrap_or_default();
+        // If it was halted between reading the clock and looking, the message is young for it.
+        if line != "old" {
+            break line;
+        }
+        assert!(begun.elapsed() < LIMIT, "never stale");
+    };
+    assert!(stale.starts_with("recv: unusable status=stale age_ms=") && stale.ends_with(" \"old\""), "{stale}");
+    assert!(u128::from(field(&stale, "age_ms")) >= VALIDITY.as_millis(), "{stale}");
+    signal(&child, Signal::INT);
+    child.wait().unwrap();
 }
 
 #[test]
