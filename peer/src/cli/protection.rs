@@ -1,4 +1,4 @@
-//! Protected channels on the command line: what is expected, and each status in words.
+//! Protected channels on the command line: what is expected, what can be used, and each status in words.
 
 use core::time::Duration;
 use ivshmem::channel::protection::{Expected, Status, StatusCounts, Window};
@@ -13,6 +13,11 @@ pub(super) fn expected(source: u16, validity: Duration) -> Expected {
         validity: u64::try_from(validity.as_nanos()).unwrap_or(u64::MAX),
         window: Window { last: 1, enough: 1, tolerated: 0 },
     }
+}
+
+/// Whether it is what was sent or written: without protection the mailbox's own word for it is all there is.
+pub(super) fn is_usable(status: Option<Status>) -> bool {
+    status.is_none_or(Status::is_good)
 }
 
 /// A status and its values, as fields of a line.

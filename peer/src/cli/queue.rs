@@ -73,15 +73,10 @@ impl<'a> Sending<'a> {
 /// A message that came; on a protected channel with its status.
 pub(super) struct Message<'b> {
     pub(super) bytes: &'b [u8],
-    status: Option<Status>,
+    pub(super) status: Option<Status>,
 }
 
 impl Message<'_> {
-    /// Whether it is what was sent: without protection the mailbox's own word for it is all there is.
-    pub(super) fn is_usable(&self) -> bool {
-        self.status.is_none_or(Status::is_good)
-    }
-
     /// The status in words, if there is one that is not `Ok`.
     pub(super) fn remark(&self) -> Option<String> {
         self.status.filter(|status| *status != Status::Ok).map(words)

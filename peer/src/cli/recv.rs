@@ -73,7 +73,7 @@ impl Recv {
                 Ok(Some(message)) => {
                     attachment.received();
                     let text = printable(message.bytes);
-                    match (message.is_usable(), message.remark()) {
+                    match (protection::is_usable(message.status), message.remark()) {
                         (true, remark) => {
                             remark.iter().for_each(|status| warn(format_args!("recv: {status}")));
                             say(format_args!("{text}"))?;

@@ -177,15 +177,15 @@ impl Source {
             }
             match reading.read(&mut buffer, now) {
                 Ok(value) if value.fresh => {
-                    let (missed, status, text) = (value.missed, value.status(), printable(value.bytes));
-                    if value.is_usable() {
-                        say(format_args!("sample: value missed={missed}{status} \"{text}\""))?;
+                    let (missed, remark, text) = (value.missed, value.remark(), printable(value.bytes));
+                    if protection::is_usable(value.status) {
+                        say(format_args!("sample: value missed={missed}{remark} \"{text}\""))?;
                         *printed += 1;
                         stale = false;
                         patience.renew();
                         continue;
                     }
-                    say(format_args!("sample: unusable missed={missed}{status} \"{text}\""))?;
+                    say(format_args!("sample: unusable missed={missed}{remark} \"{text}\""))?;
                     stale = value.stale.is_some();
                 }
                 Ok(Value { stale: Some(age), .. }) if !stale => {

@@ -51,17 +51,12 @@ pub(super) struct Value<'b> {
     pub(super) missed: u64,
     /// The age in nanoseconds of a value that is stale.
     pub(super) stale: Option<u64>,
-    status: Option<Status>,
+    pub(super) status: Option<Status>,
 }
 
 impl Value<'_> {
-    /// Whether it is what was written: without protection the mailbox's own word for it is all there is.
-    pub(super) fn is_usable(&self) -> bool {
-        self.status.is_none_or(Status::is_good)
-    }
-
     /// On a protected channel the status, as one more field of a line.
-    pub(super) fn status(&self) -> String {
+    pub(super) fn remark(&self) -> String {
         self.status.map_or_else(String::new, |status| format!(" {}", protection::words(status)))
     }
 }
