@@ -47,6 +47,7 @@
 //!
 //! The words are written down in `docs/wire-format.md`, for peers in other languages.
 
+mod ahead;
 mod board;
 mod channels;
 mod config;

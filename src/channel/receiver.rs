@@ -1,5 +1,6 @@
 //! The receiving half of a queuing channel.
 
+use super::ahead::Ahead;
 use super::board::{Closed, Session};
 use super::config::Channel;
 use super::error::{PeerViolation, RecvError};
@@ -63,7 +64,7 @@ pub struct Receiver<'a, M> {
     consumed: u64,
     acknowledged: u64,
     /// Restarts of the ring by this half since the sender was last seen on it.
-    ahead: u8,
+    ahead: Ahead,
     violation: Option<PeerViolation>,
     pub(super) stats: ReceiverStats,
     /// The event's count when a task last went to sleep here, until it looks again.
@@ -84,7 +85,7 @@ impl<'a, M: Memory> Receiver<'a, M> {
             joined: false,
             consumed: 0,
             acknowledged: 0,
-            ahead: 0,
+            ahead: Ahead::default(),
             violation: None,
             stats: ReceiverStats::default(),
             armed_at: None,
@@ -177,19 +178,9 @@ impl<'a, M: Memory> Receiver<'a, M> {
     /// At most 1 load and 1 store.
     pub fn resync(&mut self) {
         if self.session.is_none() {
-            self.violation = None;
             return;
         }
-        if self.joined {
-            self.ahead = 0;
-        }
-        if self.ahead >= Key::MOST_AHEAD {
-            if self.key_at(wire::RING) != self.key {
-                return;
-            }
-            self.ahead = 0;
-        }
-        let ahead = self.ahead.saturating_add(1);
+        let Some(ahead) = self.ahead.restart(|| self.key_at(wire::RING) == self.key) else { return };
         self.violation = None;
         self.stats.resyncs = self.stats.resyncs.saturating_add(1);
         self.start_ring(self.key.next_generation());

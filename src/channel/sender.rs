@@ -1,5 +1,6 @@
 //! The sending half of a queuing channel.
 
+use super::ahead::Ahead;
 use super::board::Session;
 use super::config::Channel;
 use super::error::{PeerViolation, SendError};
@@ -51,7 +52,7 @@ pub struct Sender<'a, M> {
     produced: u64,
     consumed: u64,
     /// Restarts of the ring by this half since the receiver was last seen on it.
-    ahead: u8,
+    ahead: Ahead,
     /// The link's poll after which the receiver's line was last looked at.
     looked: u32,
     wish: Wish,
@@ -72,7 +73,7 @@ impl<'a, M: Memory> Sender<'a, M> {
             key: Key::from_bits(0),
             produced: 0,
             consumed: 0,
-            ahead: 0,
+            ahead: Ahead::default(),
             looked: 0,
             wish: Wish::default(),
             violation: None,
@@ -203,16 +204,10 @@ impl<'a, M: Memory> Sender<'a, M> {
     /// At most 1 load, 4 stores, and one for each slot.
     pub fn resync(&mut self) -> u64 {
         if self.session.is_none() {
-            self.violation = None;
-            return self.in_flight();
+            return 0;
         }
-        if self.ahead >= Key::MOST_AHEAD {
-            if self.acknowledgement().key != self.key {
-                return 0;
-            }
-            self.ahead = 0;
-        }
-        let (lost, ahead) = (self.in_flight(), self.ahead.saturating_add(1));
+        let Some(ahead) = self.ahead.restart(|| self.acknowledgement().key == self.key) else { return 0 };
+        let lost = self.in_flight();
         self.violation = None;
         self.count_lost();
         self.stats.resyncs = self.stats.resyncs.saturating_add(1);

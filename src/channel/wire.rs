@@ -152,9 +152,6 @@ impl Key {
         Self(self.0 & !0xff | (self.0 as u8).wrapping_add(1) as u32)
     }
 
-    /// How many generations a half goes ahead of what it has seen of the other: any further one could pass for an earlier.
-    pub const MOST_AHEAD: u8 = 126;
-
     /// Whether this key is of `other`'s session and of a later generation (at most 127 later).
     pub const fn is_later_generation_of(self, other: Self) -> bool {
         let ahead = (self.0 as u8).wrapping_sub(other.0 as u8);

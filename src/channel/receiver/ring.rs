@@ -1,6 +1,7 @@
 //! Which ring the receiver is on: a new one with every session, and with every restart of the channel.
 
 use super::Receiver;
+use crate::channel::ahead::Ahead;
 use crate::channel::board::{Closed, Session};
 use crate::channel::error::RecvError;
 use crate::channel::sender::stamp;
@@ -48,7 +49,7 @@ impl<M: Memory> Receiver<'_, M> {
     pub(super) fn start_ring(&mut self, key: Key) {
         self.key = key;
         self.joined = false;
-        self.ahead = 0;
+        self.ahead = Ahead::default();
         self.consumed = 0;
         self.acknowledge();
     }
@@ -60,6 +61,9 @@ impl<M: Memory> Receiver<'_, M> {
             self.ring_gone::<()>(offered, closed)?;
         }
         self.joined = offered == self.key;
+        if self.joined {
+            self.ahead = Ahead::default();
+        }
         Ok(self.joined)
     }
 

@@ -1,6 +1,7 @@
 //! The ring that the sender offers: a new one in every session, and with every restart of the channel.
 
 use super::Sender;
+use crate::channel::ahead::Ahead;
 use crate::channel::board::{Closed, Session};
 use crate::channel::error::{PeerViolation, SendError};
 use crate::channel::wire::{self, Key, Keyed};
@@ -70,7 +71,7 @@ impl<M: Memory> Sender<'_, M> {
         self.key = key;
         self.produced = 0;
         self.consumed = 0;
-        self.ahead = 0;
+        self.ahead = Ahead::default();
         // Of a ring just offered there is no news yet, unless the link is polled again meanwhile.
         self.looked = self.mailbox.board.polls();
         self.wish = Wish::default();
@@ -93,7 +94,7 @@ impl<M: Memory> Sender<'_, M> {
             // Of an earlier session or generation: the receiver has not joined yet and has consumed nothing.
             return Ok(());
         }
-        self.ahead = 0;
+        self.ahead = Ahead::default();
         let before = self.consumed as u32;
         let newly = u64::from(found.wrapping_sub(before));
         if newly > self.in_flight() && control::ACKNOWLEDGED_RANGE {
