@@ -3,7 +3,7 @@
 use super::super::error::{RecvError, SendError};
 use super::super::notice::Notice;
 use super::super::protection::{Checked, ProtectedReader, ProtectedReceiver, ProtectedSender};
-use super::sender::waits;
+use super::{receiver, sender};
 use crate::memory::Memory;
 use crate::notify::Event;
 use core::future::poll_fn;
@@ -19,9 +19,7 @@ impl<M: Memory> ProtectedSender<'_, M> {
         event: &E,
         message: &[u8],
     ) -> Poll<Result<Notice, SendError>> {
-        let look = |this: &mut Self| {
-            Some(this.try_send(message)).filter(|sent| !waits(sent)).map_or(Poll::Pending, Poll::Ready)
-        };
+        let look = |this: &mut Self| sender::ready(this.try_send(message));
         // No doorbell announces room, and so there is no wish to make: only to look again.
         super::poll_on(self, cx, event, look, |_| true)
     }
@@ -41,7 +39,7 @@ impl<M: Memory> ProtectedSender<'_, M> {
         limit_ns: u32,
         message: &[u8],
     ) -> Result<Notice, SendError> {
-        super::within(delay, step_ns, limit_ns, || self.try_send(message), |sent| !waits(sent))
+        super::within(delay, step_ns, limit_ns, || self.try_send(message), sender::is_done)
     }
 }
 
@@ -58,7 +56,7 @@ impl<M: Memory> ProtectedReceiver<'_, M> {
         now: u64,
         buffer: &'b mut [u8],
     ) -> Poll<Result<Checked<'b>, RecvError>> {
-        let look = |this: &mut Self| ready(this.take(buffer, now));
+        let look = |this: &mut Self| receiver::ready(this.take(buffer, now));
         super::poll_on(self, cx, event, look, Self::arm).map_ok(|received| received.into_checked(buffer))
     }
 
@@ -72,7 +70,7 @@ impl<M: Memory> ProtectedReceiver<'_, M> {
         clock: impl Fn() -> u64,
         buffer: &'b mut [u8],
     ) -> Result<Checked<'b>, RecvError> {
-        let look = |this: &mut Self, buffer: &mut [u8]| ready(this.take(buffer, clock()));
+        let look = |this: &mut Self, buffer: &mut [u8]| receiver::ready(this.take(buffer, clock()));
         let received = poll_fn(|cx| super::poll_on(self, cx, event, |this| look(this, buffer), Self::arm)).await?;
         Ok(received.into_checked(buffer))
     }
@@ -88,8 +86,7 @@ impl<M: Memory> ProtectedReceiver<'_, M> {
         buffer: &'b mut [u8],
     ) -> Result<Option<Checked<'b>>, RecvError> {
         let look = || self.take(buffer, clock());
-        let received =
-            super::within(delay, step_ns, limit_ns, look, |taken| !matches!(taken, Ok(None) | Err(RecvError::NotUp)))?;
+        let received = super::within(delay, step_ns, limit_ns, look, receiver::is_done)?;
         Ok(received.map(|received| received.into_checked(buffer)))
     }
 }
@@ -108,13 +105,5 @@ impl<M: Memory> ProtectedReader<'_, M> {
     /// Whether such a value comes within `limit_ns`: as [`Reader::changed_within`](super::super::Reader::changed_within).
     pub fn changed_within(&mut self, delay: &mut impl DelayNs, step_ns: u32, limit_ns: u32) -> bool {
         self.reader.changed_within(delay, step_ns, limit_ns)
-    }
-}
-
-/// Nothing there, and no link, are waited for.
-fn ready<T>(taken: Result<Option<T>, RecvError>) -> Poll<Result<T, RecvError>> {
-    match taken.transpose() {
-        None | Some(Err(RecvError::NotUp)) => Poll::Pending,
-        Some(result) => Poll::Ready(result),
     }
 }

@@ -47,8 +47,7 @@ impl<M: Memory> Receiver<'_, M> {
         buffer: &'b mut [u8],
     ) -> Result<Option<&'b [u8]>, RecvError> {
         let look = || self.try_recv(buffer).map(|message| message.map(<[u8]>::len));
-        let taken =
-            super::within(delay, step_ns, limit_ns, look, |taken| !matches!(taken, Ok(None) | Err(RecvError::NotUp)))?;
+        let taken = super::within(delay, step_ns, limit_ns, look, is_done)?;
         Ok(taken.and_then(|length| buffer.get(..length)))
     }
 
@@ -58,37 +57,36 @@ impl<M: Memory> Receiver<'_, M> {
         event: &E,
         buffer: &mut [u8],
     ) -> Poll<Result<usize, RecvError>> {
-        let armed_at = self.armed_at.take();
-        if let Poll::Ready(taken) = self.look(buffer) {
-            if taken.is_ok() && armed_at == Some(event.count()) {
-                // Slept, and no doorbell came since: something else woke the task.
-                self.stats.recovered_by_poll = self.stats.recovered_by_poll.saturating_add(1);
-            }
-            return Poll::Ready(taken);
+        let slept_at = self.armed_at.take();
+        let look = |this: &mut Self| ready(this.try_recv(buffer).map(|message| message.map(<[u8]>::len)));
+        let arm = |this: &mut Self| {
+            // Read before the wish: a doorbell that it brings is not in it.
+            this.armed_at.get_or_insert_with(|| event.count());
+            this.arm()
+        };
+        let taken = super::poll_on(self, cx, event, look, arm);
+        if taken.is_pending() {
+            self.stats.sleeps = self.stats.sleeps.saturating_add(1);
+            return taken;
         }
-        // Before the wish: the doorbell that it asks for then finds the waker.
-        event.register(cx.waker());
-        let count = event.count();
-        // After the registration: whatever rang before it is found by these looks. Twice, as the first may have joined a session
-        // that began meanwhile, and then nothing was wished for in it yet.
-        for _ in 0..2 {
-            if !self.arm() {
-                break;
-            }
-            if let Poll::Ready(taken) = self.look(buffer) {
-                return Poll::Ready(taken);
-            }
+        let at_once = self.armed_at.take().is_none();
+        if at_once && matches!(taken, Poll::Ready(Ok(_))) && slept_at == Some(event.count()) {
+            // Slept, and no doorbell came since: something else woke the task.
+            self.stats.recovered_by_poll = self.stats.recovered_by_poll.saturating_add(1);
         }
-        self.armed_at = Some(count);
-        self.stats.sleeps = self.stats.sleeps.saturating_add(1);
-        Poll::Pending
+        taken
     }
+}
 
-    fn look(&mut self, buffer: &mut [u8]) -> Poll<Result<usize, RecvError>> {
-        match self.try_recv(buffer) {
-            Ok(Some(message)) => Poll::Ready(Ok(message.len())),
-            Ok(None) | Err(RecvError::NotUp) => Poll::Pending,
-            Err(error) => Poll::Ready(Err(error)),
-        }
+/// No message and no link are waited for.
+pub(super) fn ready<T>(taken: Result<Option<T>, RecvError>) -> Poll<Result<T, RecvError>> {
+    match taken.transpose() {
+        None | Some(Err(RecvError::NotUp)) => Poll::Pending,
+        Some(result) => Poll::Ready(result),
     }
+}
+
+/// Whether there is nothing to wait for any more.
+pub(super) const fn is_done<T>(taken: &Result<Option<T>, RecvError>) -> bool {
+    !matches!(taken, Ok(None) | Err(RecvError::NotUp))
 }

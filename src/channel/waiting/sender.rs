@@ -20,14 +20,14 @@ impl<M: Memory> Sender<'_, M> {
         event: &E,
         message: &[u8],
     ) -> Poll<Result<Notice, SendError>> {
-        if let Poll::Ready(sent) = self.attempt(message) {
+        if let Poll::Ready(sent) = ready(self.try_send(message)) {
             return Poll::Ready(sent);
         }
         event.register(cx.waker());
         // After the registration: room that was there before it is found by this look.
         match self.room() {
             Ok(0) | Err(SendError::NotUp) => Poll::Pending,
-            Ok(_) => self.attempt(message),
+            Ok(_) => ready(self.try_send(message)),
             Err(error) => Poll::Ready(Err(error)),
         }
     }
@@ -51,16 +51,16 @@ impl<M: Memory> Sender<'_, M> {
         limit_ns: u32,
         message: &[u8],
     ) -> Result<Notice, SendError> {
-        super::within(delay, step_ns, limit_ns, || self.try_send(message), |sent| !waits(sent))
-    }
-
-    fn attempt(&mut self, message: &[u8]) -> Poll<Result<Notice, SendError>> {
-        let sent = self.try_send(message);
-        if waits(&sent) { Poll::Pending } else { Poll::Ready(sent) }
+        super::within(delay, step_ns, limit_ns, || self.try_send(message), is_done)
     }
 }
 
-/// Whether there is something to wait for.
-pub(super) fn waits(sent: &Result<Notice, SendError>) -> bool {
-    matches!(sent, Err(SendError::Full | SendError::NotUp))
+/// Room and a link are waited for.
+pub(super) fn ready(sent: Result<Notice, SendError>) -> Poll<Result<Notice, SendError>> {
+    if is_done(&sent) { Poll::Ready(sent) } else { Poll::Pending }
+}
+
+/// Whether there is nothing to wait for any more.
+pub(super) const fn is_done(sent: &Result<Notice, SendError>) -> bool {
+    !matches!(sent, Err(SendError::Full | SendError::NotUp))
 }
