@@ -1,6 +1,6 @@
 //! Clients that break the protocol, of the project's server, which runs in turns with them on one thread.
 
-use crate::folder;
+use crate::{folder, script};
 use ivshmem::fake::input::Input;
 use ivshmem_server::client::Session;
 use ivshmem_server::{Event, Leaving, Options, Server};
@@ -100,7 +100,8 @@ pub fn run(input: &Input<'_>) {
                 let _ = rustix::net::send(&clients[which % clients.len()], bytes, flags);
             }
             9 => {
-                crate::script::send(&clients[which % clients.len()], &crate::script::pieces(&Input::new(&[1, 0, what])));
+                let pieces = script::pieces(&Input::new(&[1, 0, what]));
+                script::send(&clients[which % clients.len()], &pieces);
             }
             _ => {
                 let mut session = Session::default();
