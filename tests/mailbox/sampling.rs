@@ -1,9 +1,12 @@
-//! Sampling channels, read by the mailbox's other end and by subscribers.
+//! Sampling channels: the latest value, how old it is, and that it is always whole.
 
 use super::connect;
 use ivshmem::channel::{wire, *};
 use ivshmem::fake::memory::{Cutter, loop_back};
 use ivshmem::memory::{Memory, SharedMemory};
+
+mod doorbells;
+mod subscribers;
 
 const CHANNELS: [Channel; 2] = [Channel::sampling(End::First, 40).vector(3), Channel::sampling(End::Second, 8)];
 const LENGTH: usize = 1 << 14;
@@ -200,96 +203,6 @@ fn a_value_overwritten_during_the_copy_is_busy_never_torn_and_three_tries_bound_
 }
 
 #[test]
-fn several_readers_in_different_vms_read_one_writer_and_write_nothing() {
-    let (first, second) = loop_back(LENGTH).unwrap();
-    let mut a = Mailbox::new(first, End::First, &CHANNELS).unwrap();
-    let (mut la, mut ca) = a.attach(Attach::polled());
-    let mut writer = ca.writer(0).unwrap();
-    let onlookers: Vec<_> = (0..3).map(|_| Cutter::new(second.window(0, LENGTH).unwrap(), usize::MAX)).collect();
-    let mut subscribers: Vec<_> =
-        onlookers.iter().map(|memory| Subscriber::new(memory, End::First, &CHANNELS).unwrap()).collect();
-    let mut b = Mailbox::new(second, End::Second, &CHANNELS).unwrap();
-    let (mut lb, mut cb) = b.attach(Attach::polled());
-    let mut member = cb.reader(0).unwrap();
-    connect(&mut la, &mut lb);
-    let mut subscriptions = Vec::new();
-    for subscriber in &mut subscribers {
-        let (watch, mut values) = subscriber.subscribe(0);
-        subscriptions.push((watch, values.reader(0).unwrap()));
-    }
-    for round in 0..5u8 {
-        writer.write(&[round; 9]).unwrap().ignore();
-        let mut buffer = [0; 40];
-        assert_eq!(member.try_read(&mut buffer, 0).unwrap().bytes, [round; 9]);
-        for (watch, reader) in &mut subscriptions {
-            assert!(matches!(watch.poll(0), LinkState::Up { .. }));
-            assert!(reader.arm(), "a value not read");
-            assert_eq!(reader.try_read(&mut buffer, 0).unwrap().bytes, [round; 9]);
-            assert!(!reader.arm());
-        }
-    }
-    drop(subscriptions);
-    assert!(onlookers.iter().all(|memory| memory.written().is_empty()));
-}
-
-#[test]
-fn a_subscriber_sees_the_writer_come_restart_stop_beating_go_on_and_close() {
-    let (mut a, _, spy) = ends();
-    let window = spy.window(0, spy.len()).unwrap();
-    let mut subscriber = Subscriber::new(window, End::First, &CHANNELS).unwrap();
-    let (mut watch, mut values) = subscriber.subscribe(10);
-    let mut reader = values.reader(0).unwrap();
-    let mut buffer = [0; 40];
-    assert_eq!(watch.poll(0), LinkState::Waiting);
-    assert_eq!(reader.try_read(&mut buffer, 0), Err(ReadError::NotUp));
-    {
-        let (mut link, mut channels) = a.attach(Attach::polled());
-        let mut writer = channels.writer(0).unwrap();
-        writer.write(b"one").unwrap().ignore();
-        assert!(matches!(watch.poll(0), LinkState::Up { .. }));
-        assert_eq!(reader.try_read(&mut buffer, 0).unwrap().bytes, b"one");
-        assert_eq!(watch.poll(10), LinkState::Stale { age: 10 });
-        assert_eq!(reader.try_read(&mut buffer, 10).unwrap().bytes, b"one");
-        link.poll(0);
-        assert!(matches!(watch.poll(11), LinkState::Up { .. }));
-    }
-    let (mut link, mut channels) = a.attach(Attach::polled());
-    let mut writer = channels.writer(0).unwrap();
-    assert_eq!(watch.poll(12), LinkState::PeerRestarted);
-    assert_eq!(reader.try_read(&mut buffer, 12), Err(ReadError::NotUp));
-    assert!(matches!(watch.poll(12), LinkState::Up { .. }));
-    assert_eq!(reader.try_read(&mut buffer, 12), Err(ReadError::Empty));
-    writer.write(b"two").unwrap().ignore();
-    assert_eq!(reader.try_read(&mut buffer, 12).unwrap().bytes, b"two");
-    link.close();
-    assert_eq!(writer.write(b"three"), Err(WriteError::Closed));
-    assert_eq!(watch.poll(13), LinkState::Closed);
-    assert_eq!(reader.try_read(&mut buffer, 13), Err(ReadError::Closed));
-    spy.store(wire::link::STATE, 3);
-    for _ in 0..2 {
-        assert!(matches!(watch.poll(14), LinkState::Violated(PeerViolation::State { found: 3 })));
-    }
-    assert_eq!(watch.stats(), LinkStats { polls: 9, sessions: 2, peer_restarts: 1, violations: 1 });
-}
-
-#[test]
-fn a_subscriber_of_other_channels_or_of_a_writer_that_lies_is_told() {
-    let (mut a, _, spy) = ends();
-    let window = || spy.window(0, LENGTH).unwrap();
-    let _ = a.attach(Attach::polled());
-    let others = [Channel::sampling(End::First, 41)];
-    let mut subscriber = Subscriber::new(window(), End::First, &others).unwrap();
-    let (ours, theirs) = (digest(&others), digest(&CHANNELS));
-    assert_eq!(subscriber.subscribe(0).0.poll(0), LinkState::Incompatible { ours, theirs });
-    let mut subscriber = Subscriber::new(window(), End::First, &CHANNELS).unwrap();
-    spy.store(wire::link::STATE, 9);
-    let (mut watch, _) = subscriber.subscribe(0);
-    assert_eq!(watch.poll(0), LinkState::Violated(PeerViolation::State { found: 9 }));
-    spy.store(wire::link::EPOCH, 0x1000);
-    assert_eq!(watch.poll(0), LinkState::Violated(PeerViolation::Epoch { found: 0x1000 }));
-}
-
-#[test]
 fn words_no_honest_writer_stores_violate_the_channel_until_resync() {
     let header = |stamp: u32, length: u16, kind: u8, tag: u8| wire::Header { stamp, length, kind, tag }.to_word();
     let (mut a, mut b, spy) = ends();
@@ -329,35 +242,6 @@ fn words_no_honest_writer_stores_violate_the_channel_until_resync() {
 }
 
 #[test]
-fn a_reader_that_armed_is_rung_once_and_on_the_channels_vector() {
-    let (mut a, mut b, _) = ends();
-    let (mut la, mut ca) = a.attach(Attach::polled());
-    let (mut lb, mut cb) = b.attach(Attach::interrupt_driven(5));
-    let (mut writer, mut reader) = (ca.writer(0).unwrap(), cb.reader(0).unwrap());
-    connect(&mut la, &mut lb);
-    assert!(!writer.write(b"1").unwrap().is_due());
-    assert!(reader.arm(), "not joined: look first");
-    assert!(reader.try_read(&mut [0; 40], 0).unwrap().fresh);
-    assert!(!reader.arm());
-    let notice = writer.write(b"2").unwrap();
-    assert!(notice.is_due());
-    let rung = core::cell::Cell::new(None);
-    struct Bell<'a>(&'a core::cell::Cell<Option<(u16, u16)>>);
-    impl ivshmem::notify::Doorbell for Bell<'_> {
-        type Error = core::convert::Infallible;
-        fn ring(&self, peer: u16, vector: u16) -> Result<(), Self::Error> {
-            self.0.set(Some((peer, vector)));
-            Ok(())
-        }
-    }
-    assert_eq!(notice.ring(&Bell(&rung)), Ok(true));
-    assert_eq!(rung.get(), Some((5, 3)));
-    assert!(!writer.write(b"3").unwrap().is_due(), "one doorbell a wish");
-    assert!(reader.arm(), "there is a value not read");
-    assert_eq!((writer.stats().notices, writer.stats().written), (1, 3));
-}
-
-#[test]
 fn too_long_a_value_is_refused_and_the_last_one_stays() {
     let (mut a, mut b, _) = ends();
     let ((mut la, mut ca), (mut lb, mut cb)) = (a.attach(Attach::polled()), b.attach(Attach::polled()));
@@ -367,21 +251,4 @@ fn too_long_a_value_is_refused_and_the_last_one_stays() {
     assert_eq!(writer.write(&[2; 41]), Err(WriteError::TooLong { len: 41, max: 40 }));
     assert_eq!(reader.read(&mut [0; 40], 0).unwrap().bytes, [1; 40]);
     assert!(matches!(ca.sender(0), Err(TakeError::WrongKind { channel: 0, kind: Kind::Sampling, .. })));
-}
-
-#[test]
-fn a_value_written_before_its_writers_link_is_up_is_rung_for_once_it_is() {
-    let (mut a, mut b, _) = ends();
-    let (mut la, mut ca) = a.attach(Attach::interrupt_driven(0));
-    let (mut lb, mut cb) = b.attach(Attach::interrupt_driven(1));
-    let (mut writer, mut reader) = (ca.writer(0).unwrap(), cb.reader(0).unwrap());
-    // First answers Second, which is up then, finds nothing and goes to sleep; First finds Second's answer at its next poll.
-    assert_eq!((la.poll(0), lb.poll(0)), (LinkState::Waiting, LinkState::Waiting));
-    assert!(lb.poll(0).is_up());
-    assert_eq!(reader.read(&mut [0; 40], 0).map(|_| ()), Err(ReadError::Empty));
-    assert!(!reader.arm());
-    assert!(!writer.write(b"value").unwrap().is_due(), "nobody to ring is known yet");
-    assert!(la.poll(0).is_up());
-    assert!(writer.notice().is_due(), "asleep over the value");
-    assert!(!writer.notice().is_due(), "once");
 }

@@ -1,17 +1,18 @@
-//! Tasks and bounded waits: no wake-up is lost wherever a doorbell falls, and a dropped future loses nothing.
+//! Tasks and bounded waits: no wake-up is lost wherever a doorbell falls.
 
+mod bounded;
+mod changes;
 #[cfg(target_arch = "x86_64")]
 mod cores;
+mod dropped;
 mod interleavings;
 mod protected;
 mod requests;
 
 use super::{connect, pair};
-use embedded_hal::delay::DelayNs;
 use ivshmem::channel::*;
 use ivshmem::memory::SharedMemory;
 use ivshmem::notify::{Doorbell, Event};
-use proptest::prelude::*;
 use std::cell::RefCell;
 use std::convert::Infallible;
 use std::pin::{Pin, pin};
@@ -224,154 +225,4 @@ fn several_tasks_on_several_channels_are_each_woken_by_their_own_doorbells_only(
         assert_eq!(received.borrow().last(), Some(&(task, message.to_vec())));
         assert_eq!(done.is_ready(), matches!(number, 3 | 5));
     }
-}
-
-proptest! {
-    #[test]
-    fn futures_dropped_at_any_await_lose_no_message_and_send_none_twice(
-        steps in proptest::collection::vec((0u8..4, any::<bool>()), 1..200)
-    ) {
-        let (mut a, mut b, _) = pair();
-        let (mut la, mut ca) = a.attach(Attach::interrupt_driven(0));
-        let (mut lb, mut cb) = b.attach(Attach::interrupt_driven(1));
-        let (mut receiver, mut sender) = (ca.receiver(0).unwrap(), cb.sender(0).unwrap());
-        connect(&mut la, &mut lb);
-        let (bell, tick) = (Bell::default(), Bell::default());
-        let (bell_event, tick_event) = (&bell, &tick);
-        let wakes = Wakes::new();
-        let waker = wakes.clone().into();
-        let mut cx = Context::from_waker(&waker);
-        let (mut sent, mut received) = (0u32, 0u32);
-        for (step, again) in steps {
-            if step < 2 {
-                let message = sent.to_le_bytes();
-                let mut sending = pin!(sender.send_async(&tick_event, &message));
-                // Dropped after one poll or two, pending or not.
-                let mut polled = sending.as_mut().poll(&mut cx);
-                if polled.is_pending() && again {
-                    polled = sending.as_mut().poll(&mut cx);
-                }
-                if let Poll::Ready(notice) = polled {
-                    notice.unwrap().ring(&bell).unwrap();
-                    sent += 1;
-                }
-            } else {
-                let mut buffer = [0; 100];
-                let mut receiving = pin!(receiver.recv_async(&bell_event, &mut buffer));
-                let mut polled = receiving.as_mut().poll(&mut cx);
-                if polled.is_pending() && again {
-                    polled = receiving.as_mut().poll(&mut cx);
-                }
-                if let Poll::Ready(message) = polled {
-                    prop_assert_eq!(message.unwrap(), received.to_le_bytes());
-                    received += 1;
-                }
-            }
-            prop_assert!(received <= sent && sent - received <= 8);
-        }
-        let mut buffer = [0; 100];
-        while let Some(message) = receiver.try_recv(&mut buffer).unwrap() {
-            prop_assert_eq!(message, received.to_le_bytes());
-            received += 1;
-        }
-        prop_assert_eq!(sent, received);
-        prop_assert_eq!(sender.stats().sent, u64::from(sent));
-    }
-}
-
-/// A delay in which the test plays the peer.
-struct Steps<F> {
-    steps: Vec<u32>,
-    act: F,
-}
-
-impl<F: FnMut(usize)> DelayNs for Steps<F> {
-    fn delay_ns(&mut self, ns: u32) {
-        self.steps.push(ns);
-        (self.act)(self.steps.len());
-    }
-}
-
-#[test]
-fn a_bounded_wait_looks_at_most_so_often_and_ends_with_the_first_message() {
-    let (mut a, mut b, _) = pair();
-    let ((mut la, mut ca), (mut lb, mut cb)) = (a.attach(Attach::polled()), b.attach(Attach::polled()));
-    let (mut receiver, mut sender) = (ca.receiver(0).unwrap(), cb.sender(0).unwrap());
-    let mut buffer = [0; 100];
-    let mut idle = Steps { steps: Vec::new(), act: |_| () };
-    assert_eq!(receiver.recv_within(&mut idle, 100, 250, &mut buffer), Err(RecvError::NotUp));
-    assert_eq!(sender.send_within(&mut idle, 100, 99, b"early"), Err(SendError::NotUp));
-    assert_eq!(idle.steps, [100, 100]);
-    connect(&mut la, &mut lb);
-    assert_eq!(receiver.recv_within(&mut idle, 1000, 3000, &mut buffer), Ok(None));
-    assert_eq!(idle.steps[2..], [1000; 3]);
-    // No step at all is not for ever.
-    assert_eq!(receiver.recv_within(&mut idle, 0, 5, &mut buffer), Ok(None));
-    assert_eq!(idle.steps[5..], [1; 5]);
-
-    let mut third = Steps {
-        steps: Vec::new(),
-        act: |step| {
-            if step == 3 {
-                sender.try_send(b"third").unwrap().ignore();
-            }
-        },
-    };
-    assert_eq!(receiver.recv_within(&mut third, 10, u32::MAX, &mut buffer), Ok(Some(&b"third"[..])));
-    assert_eq!(third.steps, [10; 3]);
-    // Errors are not waited out.
-    sender.try_send(b"twelve bytes").unwrap().ignore();
-    let too_small = receiver.recv_within(&mut idle, 10, 100, &mut buffer[..11]);
-    assert_eq!(too_small, Err(RecvError::BufferTooSmall { need: 12, have: 11 }));
-
-    while sender.try_send(&[0; 100]).is_ok() {}
-    idle.steps.clear();
-    assert_eq!(sender.send_within(&mut idle, 10, 39, b"full"), Err(SendError::Full));
-    assert_eq!(idle.steps, [10; 3]);
-    let mut room = Steps {
-        steps: Vec::new(),
-        act: |step| {
-            if step == 2 {
-                while receiver.try_recv(&mut buffer).unwrap().is_some() {}
-            }
-        },
-    };
-    assert!(sender.send_within(&mut room, 10, 1000, b"room").is_ok());
-    assert_eq!(room.steps, [10; 2]);
-}
-
-#[test]
-fn a_change_is_waited_for_through_restarts_and_a_bounded_wait_for_it_ends() {
-    const STATE: [Channel; 1] = [Channel::sampling(End::Second, 56)];
-    let (first, second) = ivshmem::fake::memory::loop_back(1 << 16).unwrap();
-    let mut a = Mailbox::new(first, End::First, &STATE).unwrap();
-    let mut b = Mailbox::new(second, End::Second, &STATE).unwrap();
-    let (mut la, mut ca) = a.attach(Attach::polled());
-    let mut reader = ca.reader(0).unwrap();
-    let (tick, wakes) = (Bell::default(), Wakes::new());
-    let waker = wakes.clone().into();
-    let mut cx = Context::from_waker(&waker);
-    let mut idle = Steps { steps: Vec::new(), act: |_| () };
-    let mut buffer = [0; 56];
-    for session in 0..3u8 {
-        assert!(reader.poll_changed(&mut cx, &&tick).is_pending(), "nobody there");
-        let (mut lb, mut cb) = b.attach(Attach::polled());
-        let mut writer = cb.writer(0).unwrap();
-        connect(&mut la, &mut lb);
-        assert!(reader.poll_changed(&mut cx, &&tick).is_pending(), "nothing written");
-        assert!(!reader.changed_within(&mut idle, 10, 20));
-        writer.write(&[session]).unwrap().ignore();
-        assert!(reader.poll_changed(&mut cx, &&tick).is_ready());
-        assert!(reader.changed_within(&mut idle, 10, 20));
-        assert_eq!(reader.read(&mut buffer, 0).unwrap().bytes, [session]);
-        assert!(reader.poll_changed(&mut cx, &&tick).is_pending(), "read already");
-        lb.close();
-        la.poll(0);
-        assert!(reader.poll_changed(&mut cx, &&tick).is_ready(), "an error is news");
-        assert_eq!(reader.read(&mut buffer, 0).err(), Some(ReadError::Closed));
-        // The next one attaches.
-        let (_, _) = b.attach(Attach::polled());
-        la.poll(0);
-    }
-    assert_eq!(idle.steps.len(), 6);
 }

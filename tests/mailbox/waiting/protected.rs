@@ -1,7 +1,8 @@
 //! Tasks on protected channels.
 
 use super::super::connect;
-use super::{Bell, Steps, Wakes};
+use super::bounded::Steps;
+use super::{Bell, Wakes};
 use ivshmem::channel::protection::*;
 use ivshmem::channel::*;
 use ivshmem::fake::memory::loop_back;

@@ -1,8 +1,9 @@
 //! Tasks that make requests, and tasks that answer them.
 
 use super::super::connect;
+use super::bounded::Steps;
 use super::interleavings::{Script, Stepped};
-use super::{Bell, Meanwhile, Steps, Wakes};
+use super::{Bell, Meanwhile, Wakes};
 use ivshmem::channel::request::*;
 use ivshmem::channel::*;
 use ivshmem::fake::memory::loop_back;
