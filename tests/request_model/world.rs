@@ -1,198 +1,28 @@
-//! Random interleavings of everything a requester and a responder can do, restarts, resyncs, closes, cancellations, budgets and lost
-//! doorbells included, against a plain model: every request started ends exactly once, and is done at most once.
+//! Both ends over one memory, and beside them the model: what each step does, and what holds after it.
 
+use crate::ends::{Answering, Asking, Linked, Work};
+use crate::model::{Asked, Model, arguments, result};
+use crate::step::Step;
+use crate::{CHANNELS, TAKEN, TICKS};
 use ivshmem::channel::request::*;
 use ivshmem::channel::{wire, *};
 use ivshmem::fake::memory::loop_back;
 use ivshmem::memory::{Memory, SharedMemory};
-use proptest::prelude::*;
-use std::collections::{BTreeSet, HashMap};
 
-const CHANNELS: [Channel; 2] = [Channel::request(End::Second, 4, 48), Channel::response(End::First, 4, 48)];
-/// Requests that the requester has open at most, and those that a responder or server has.
-const ASKED: usize = 5;
-const TAKEN: usize = 3;
-/// Ticks a microsecond.
-const TICKS: u64 = 10;
-
-#[derive(Clone, Debug)]
-enum Step {
-    /// The link, on either side.
-    Poll(bool),
-    Start {
-        budget: u32,
-    },
-    /// For the end of a request.
-    Look,
-    Cancel(u8),
-    /// Takes a request, or serves up to so many.
-    Take(u32),
-    Respond {
-        which: u8,
-        refuse: bool,
-    },
-    /// With a token that has answered, or never could.
-    RespondAgain(u8),
-    Arm(bool),
-    /// The clock of either side, which are never the same.
-    Tick(bool, u8),
-    Resync(bool),
-    Restart(bool),
-    Close(bool),
-    /// For one poll the peer seems to be gone, though it is not.
-    Flicker(bool),
-}
-
-fn step() -> impl Strategy<Value = Step> {
-    let side = any::<bool>();
-    prop_oneof![
-        8 => side.prop_map(Step::Poll),
-        8 => prop_oneof![Just(0), 1u32..6].prop_map(|budget| Step::Start { budget }),
-        8 => Just(Step::Look),
-        2 => any::<u8>().prop_map(Step::Cancel),
-        8 => (0u32..4).prop_map(Step::Take),
-        8 => (any::<u8>(), any::<bool>()).prop_map(|(which, refuse)| Step::Respond { which, refuse }),
-        1 => any::<u8>().prop_map(Step::RespondAgain),
-        1 => side.prop_map(Step::Arm),
-        4 => (side, any::<u8>()).prop_map(|(side, ticks)| Step::Tick(side, ticks)),
-        1 => side.prop_map(Step::Resync),
-        1 => side.prop_map(Step::Restart),
-        1 => side.prop_map(Step::Close),
-        1 => side.prop_map(Step::Flicker),
-    ]
-}
-
-/// One of the two ends' link, and when it was last up.
-struct Linked {
-    link: Link<'static, SharedMemory>,
-    session: Option<u64>,
-    closed: bool,
-}
-
-impl Linked {
-    fn poll(&mut self) {
-        self.session = match self.link.poll(0) {
-            LinkState::Up { session } => Some(session),
-            _ => None,
-        }
-    }
-}
-
-struct Asking {
-    linked: Linked,
-    requester: Requester<'static, SharedMemory, ASKED>,
-    /// The numbers of the requests that this requester has open, by name.
-    open: HashMap<RequestId, u32>,
-}
-
-enum Work {
-    Later { responder: Box<Responder<'static, SharedMemory, TAKEN>>, tokens: Vec<(Token, u32)>, spent: Vec<Token> },
-    Cycle(Box<Server<'static, SharedMemory, TAKEN, 32>>),
-}
-
-struct Answering {
-    linked: Linked,
-    work: Work,
-}
-
-fn attach(memory: &SharedMemory, end: End) -> (Linked, Channels<'static, SharedMemory>) {
-    let memory = memory.window(0, memory.len()).unwrap();
-    // Leaked, as a dead one would be.
-    let mailbox = Box::leak(Box::new(Mailbox::new(memory, end, &CHANNELS).unwrap()));
-    let (link, channels) = mailbox.attach(Attach::interrupt_driven(end as u16));
-    (Linked { link, session: None, closed: false }, channels)
-}
-
-/// What is known of one request, from outside.
-struct Asked {
-    session: u64,
-    deadline: Option<u64>,
-    cancelled: bool,
-    done: bool,
-}
-
-#[derive(Default)]
-struct Model {
-    /// By number, which is the request's operation.
-    asked: Vec<Asked>,
-    /// Answered or refused, by the responder's word.
-    answers: BTreeSet<u32>,
-    ended: u64,
-    clocks: [u64; 2],
-    disturbed: bool,
-}
-
-impl Model {
-    /// A request was given to whoever does it.
-    fn doing(&mut self, operation: u32, args: &[u8], session: Option<u64>) {
-        let asked = &mut self.asked[operation as usize];
-        assert!(!asked.done, "request {operation} was given twice");
-        asked.done = true;
-        assert_eq!(args, arguments(operation, asked.session), "its arguments came with it");
-        assert!(session.is_none_or(|session| session == asked.session), "a request of another session");
-    }
-
-    /// A request has ended. `bytes` are its result.
-    fn ended(&mut self, open: &mut HashMap<RequestId, u32>, Completion { id, outcome }: Completion, bytes: &[u8]) {
-        let number = open.remove(&id).expect("a request ended twice, or was never started");
-        let asked = &self.asked[number as usize];
-        self.ended += 1;
-        match outcome {
-            Ok(len) => {
-                assert!(asked.done, "an answer to what was not done");
-                assert_eq!(bytes[..len], result(number, asked.session), "the answer to another request");
-            }
-            Err(Failure::Refused { len }) => assert_eq!(bytes[..len], result(number, asked.session)),
-            Err(Failure::Expired) => assert!(!asked.done && asked.deadline.is_some()),
-            Err(Failure::TimedOut) => {
-                assert!(asked.deadline.is_some_and(|deadline| self.clocks[1] >= deadline), "too early");
-            }
-            Err(Failure::Cancelled) => assert!(asked.cancelled),
-            Err(Failure::PeerRestarted | Failure::Resynced | Failure::Closed) => {
-                assert!(self.disturbed, "{outcome:?} though nothing had happened");
-            }
-            Err(other) => panic!("{other:?}"),
-        }
-    }
-}
-
-fn arguments(number: u32, session: u64) -> Vec<u8> {
-    [&session.to_le_bytes()[..], &vec![number as u8; number as usize % 25]].concat()
-}
-
-fn result(number: u32, session: u64) -> Vec<u8> {
-    [&session.to_be_bytes()[..], &number.to_le_bytes()].concat()
-}
-
-struct World {
+pub struct World {
     memories: [SharedMemory; 2],
     answering: Answering,
-    asking: Asking,
+    pub asking: Asking,
     server: bool,
-    model: Model,
+    pub model: Model,
 }
 
 impl World {
-    fn new(server: bool) -> Self {
+    pub fn new(server: bool) -> Self {
         let (first, second) = loop_back(1 << 14).unwrap();
         let memories = [first, second];
-        let (answering, asking) = (Self::answer(&memories, server), Self::ask(&memories));
+        let (answering, asking) = (Answering::attach(&memories[0], server), Asking::attach(&memories[1]));
         Self { memories, answering, asking, server, model: Model::default() }
-    }
-
-    fn ask(memories: &[SharedMemory; 2]) -> Asking {
-        let (linked, mut channels) = attach(&memories[1], End::Second);
-        Asking { linked, requester: channels.requester(0, 1, TICKS).unwrap(), open: HashMap::new() }
-    }
-
-    fn answer(memories: &[SharedMemory; 2], server: bool) -> Answering {
-        let (linked, mut channels) = attach(&memories[0], End::First);
-        let responder = channels.responder(0, 1, TICKS).unwrap();
-        let work = match server {
-            true => Work::Cycle(Box::new(Server::new(responder).unwrap())),
-            false => Work::Later { responder: Box::new(responder), tokens: Vec::new(), spent: Vec::new() },
-        };
-        Answering { linked, work }
     }
 
     fn linked(&mut self, asks: bool) -> &mut Linked {
@@ -202,13 +32,13 @@ impl World {
     fn restart(&mut self, asks: bool) {
         if asks {
             // What it had open died with it: nobody is left to hear of it.
-            self.asking = Self::ask(&self.memories);
+            self.asking = Asking::attach(&self.memories[1]);
         } else {
-            self.answering = Self::answer(&self.memories, self.server);
+            self.answering = Answering::attach(&self.memories[0], self.server);
         }
     }
 
-    fn start(&mut self, budget: u32) -> Result<(), RequestError> {
+    pub fn start(&mut self, budget: u32) -> Result<(), RequestError> {
         let Some(session) = self.asking.linked.session else {
             assert!(self.asking.requester.start(0, 0, &[], 0).is_err(), "started with nobody there");
             return Err(RequestError::NotUp);
@@ -224,7 +54,7 @@ impl World {
         Ok(())
     }
 
-    fn look(&mut self) {
+    pub fn look(&mut self) {
         let mut buffer = [0; 32];
         let polled = self.asking.requester.poll(self.model.clocks[1], &mut buffer);
         if let Ok(Some(Polled::Ended(completion))) = polled {
@@ -242,7 +72,7 @@ impl World {
         }
     }
 
-    fn take(&mut self, budget: u32) {
+    pub fn take(&mut self, budget: u32) {
         let (session, now, model) = (self.answering.linked.session, self.model.clocks[0], &mut self.model);
         let mut buffer = [0; 32];
         match &mut self.answering.work {
@@ -283,7 +113,7 @@ impl World {
         }
     }
 
-    fn respond(&mut self, which: u8, refuse: bool) {
+    pub fn respond(&mut self, which: u8, refuse: bool) {
         let Work::Later { responder, tokens, spent } = &mut self.answering.work else { return };
         if tokens.is_empty() {
             return;
@@ -312,7 +142,7 @@ impl World {
         }
     }
 
-    fn step(&mut self, step: Step) {
+    pub fn step(&mut self, step: Step) {
         self.model.disturbed |= matches!(step, Step::Resync(_) | Step::Restart(_) | Step::Close(_) | Step::Flicker(_));
         match step {
             Step::Poll(asks) => self.linked(asks).poll(),
@@ -385,7 +215,7 @@ impl World {
     }
 
     /// Lets everything come to its end, with no clock running and no budget passing.
-    fn settle(&mut self) {
+    pub fn settle(&mut self) {
         for asks in [false, true] {
             if self.linked(asks).closed {
                 self.model.disturbed = true;
@@ -400,48 +230,5 @@ impl World {
             self.look();
             self.check();
         }
-    }
-}
-
-fn run(server: bool, steps: Vec<Step>) {
-    let mut world = World::new(server);
-    for step in steps {
-        world.step(step);
-    }
-    world.settle();
-    assert_eq!(world.asking.open, HashMap::new(), "requests that never end");
-    // And new ones are answered, each.
-    let ended = world.model.ended;
-    for _ in 0..8 {
-        let started = match world.start(0) {
-            // News that was due, once.
-            Err(RequestError::PeerRestarted { open: 0 } | RequestError::PeerResynced { open: 0 }) => world.start(0),
-            started => started,
-        };
-        started.expect("nothing is in the way of a new request");
-        for _ in 0..4 {
-            world.take(1);
-            world.respond(0, false);
-            world.look();
-        }
-    }
-    assert_eq!(world.model.ended, ended + 8, "the channels are dead");
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(600))]
-
-    #[test]
-    fn every_request_ends_exactly_once_and_is_done_at_most_once_answered_later(
-        steps in proptest::collection::vec(step(), 1..300)
-    ) {
-        run(false, steps);
-    }
-
-    #[test]
-    fn every_request_ends_exactly_once_and_is_done_at_most_once_on_a_budget_per_cycle(
-        steps in proptest::collection::vec(step(), 1..300)
-    ) {
-        run(true, steps);
     }
 }
