@@ -1,5 +1,6 @@
 //! The command line: output, errors, exit codes.
 
+use ivshmem_server::{Options, Running};
 use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
@@ -42,6 +43,14 @@ pub fn memory_file(size: u64) -> MemoryFile {
     file.as_file().set_len(size).unwrap();
     let device = format!("file:{}", file.path().display());
     MemoryFile { file, device }
+}
+
+/// A server whose socket is in this folder, and its name as a device.
+pub fn server(folder: &tempfile::TempDir, vectors: u16, first_id: u16) -> (Running, String) {
+    let options = Options { vectors, first_id, size: 1 << 20, ..Options::new(folder.path().join("socket")) };
+    let server = Running::start(options, |_| {}).unwrap();
+    let device = format!("socket:{}", server.socket().display());
+    (server, device)
 }
 
 /// The number after `name=` in a line.

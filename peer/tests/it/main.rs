@@ -7,6 +7,7 @@ mod chaos_kinds;
 mod cli;
 mod dump;
 mod exchange;
+mod operator;
 mod protected;
 mod responder;
 mod sample;

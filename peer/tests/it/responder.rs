@@ -23,8 +23,30 @@ pub struct Served {
     pub doorbells: u64,
 }
 
+/// Sets the flag when dropped, so that a failed assertion ends the responder too.
+struct StopOnDrop<'a>(&'a AtomicBool);
+
+impl Drop for StopOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Runs `action` while a responder serves `device`.
+pub fn with_responder<T>(device: &str, behaviour: Behaviour, action: impl FnOnce() -> T) -> (T, Served) {
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let responder = spawn(scope, device, behaviour, &stop);
+        let result = {
+            let _stop = StopOnDrop(&stop);
+            action()
+        };
+        (result, responder.join().unwrap())
+    })
+}
+
 /// The real-time side on `device`, until it is told `quit` or `stop` is set.
-pub fn spawn<'s>(
+fn spawn<'s>(
     scope: &'s Scope<'s, '_>,
     device: &str,
     behaviour: Behaviour,

@@ -1,8 +1,7 @@
 //! The operator at a terminal: prompt, responses, restarts.
 
 use crate::cli::{memory_file, peer, stdout};
-use crate::exchange::with_responder;
-use crate::responder::Behaviour;
+use crate::responder::{Behaviour, with_responder};
 use ivshmem_peer::poll_until;
 use rustix::event::{PollFd, PollFlags};
 use rustix::fd::OwnedFd;
