@@ -3,7 +3,6 @@
 
 mod call;
 mod chaos;
-mod chaos_kinds;
 mod cli;
 mod dump;
 mod exchange;

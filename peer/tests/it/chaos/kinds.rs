@@ -1,12 +1,13 @@
 //! The hostile peer on sampling, request and response channels, against an honest end over a file.
 
-use crate::cli::{MemoryFile, memory_file, peer, stderr};
+use super::map;
+use crate::cli::{memory_file, peer, stderr};
 use core::ops::ControlFlow;
 use ivshmem::channel::request::{Incoming, RequestError, Requester, Responder, Status};
 use ivshmem::channel::*;
 use ivshmem::memory::Memory;
 use ivshmem_peer::chaos::{Chaos, Counts, Mode};
-use ivshmem_peer::{Mapping, Purpose, RingError, Sysfs};
+use ivshmem_peer::{Mapping, RingError};
 use std::collections::BTreeMap;
 
 /// One of each kind in each direction, and no queuing channel.
@@ -18,11 +19,6 @@ const CHANNELS: [Channel; 6] = [
     Channel::request(End::First, 8, 56),
     Channel::response(End::Second, 8, 56),
 ];
-
-fn map(file: &MemoryFile) -> Mapping {
-    let name = file.device.parse().unwrap();
-    ivshmem_peer::open(Some(&name), Purpose::Access, &Sysfs::default()).unwrap().memory().clone()
-}
 
 /// Nobody is rung.
 enum NoDoorbell {}
