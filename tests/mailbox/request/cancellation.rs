@@ -52,3 +52,16 @@ fn a_cancellation_ends_the_request_although_the_responder_cannot_be_told() {
     assert_eq!((s.requester.stats().untold, s.requester.open()), (1, 1));
     s.requester.cancel(other).unwrap().ignore();
 }
+
+#[test]
+fn a_cancellation_under_an_old_name_leaves_the_request_that_has_its_place_now() {
+    let (mut a, mut b, _) = pair();
+    let mut s = session(&mut a, &mut b);
+    let old = s.start(1, EMPTY);
+    s.requester.cancel(old).unwrap().ignore();
+    assert_eq!(s.poll(0), ended(old, Err(Failure::Cancelled)));
+    // In all four places, and so in the old one's too.
+    (0..4).for_each(|operation| _ = s.start(operation, EMPTY));
+    assert_eq!(s.requester.cancel(old), Err(RequestError::NotOpen));
+    assert_eq!((s.requester.open(), s.poll(0)), (4, Ok(None)));
+}

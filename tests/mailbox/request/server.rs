@@ -83,3 +83,53 @@ fn a_server_needs_a_place_for_any_arguments_and_a_result_is_as_long_as_the_buffe
     server.serve(1, 0, &mut [3; 5], |_, _| Answer::Refused(1000)).unwrap().notice.ignore();
     assert_eq!(requester.poll(0, &mut [0; 40]), ended(id, Err(Failure::Refused { len: 5 })));
 }
+
+#[test]
+fn requests_that_were_cancelled_while_they_waited_take_no_place_from_new_ones() {
+    let (mut a, mut b, _) = pair();
+    let Session { mut requester, responder, .. } = session(&mut a, &mut b);
+    let mut server = Server::<_, 4, 40>::new(responder).unwrap();
+    for round in 0..3 {
+        let ids: Vec<_> = (0..4).map(|_| requester.start(0, 1, EMPTY, 0).unwrap().0).collect();
+        assert_eq!(server.serve(0, 0, &mut [], |_, _| Answer::Done(0)).unwrap().waiting, 4, "{round}");
+        for id in ids {
+            requester.cancel(id).unwrap().ignore();
+            assert_eq!(requester.poll(0, &mut [0; 40]), ended(id, Err(Failure::Cancelled)));
+        }
+        assert_eq!(server.serve(0, 0, &mut [], |_, _| Answer::Done(0)).unwrap().waiting, 0, "{round}");
+    }
+    let id = requester.start(0, 2, EMPTY, 0).unwrap().0;
+    let served = server.serve(1, 0, &mut [], |call, _| Answer::Refused(call.operation as usize)).unwrap();
+    assert_eq!((served.handled, served.waiting), (1, 0));
+    assert_eq!(requester.poll(0, &mut [0; 40]), ended(id, Err(Failure::Refused { len: 0 })));
+}
+
+#[test]
+fn a_server_does_nothing_that_it_could_not_answer() {
+    let (mut a, mut b, spy) = pair();
+    let Session { mut requester, responder, mut answering_link, .. } = session(&mut a, &mut b);
+    let mut server = Server::<_, 4, 40>::new(responder).unwrap();
+    let first = requester.start(0, 9, EMPTY, 0).unwrap().0;
+    server.serve(1, 0, &mut [], |_, _| Answer::Done(0)).unwrap().notice.ignore();
+    assert_eq!(requester.poll(0, &mut [0; 40]), ended(first, Ok(0)));
+    (0..3).for_each(|operation| requester.start(0, operation, EMPTY, 0).unwrap().1.ignore());
+    assert_eq!(server.serve(0, 0, &mut [], |_, _| Answer::Done(0)).unwrap().waiting, 3);
+    // Second's line of the response channel: more is acknowledged than was sent.
+    let (section, responses) = {
+        let snapshot = Snapshot::new(&spy, &CHANNELS);
+        (snapshot.link(End::Second).offset, snapshot.channel(RESPONSES).unwrap())
+    };
+    let line = section + wire::CHANNEL_LINES + RESPONSES * wire::LINE;
+    spy.store(line + wire::ACKNOWLEDGED, wire::Keyed { count: 5, key: responses.acknowledged.key }.to_word());
+    let handled = RefCell::new(Vec::new());
+    for _ in 0..3 {
+        answering_link.poll(0);
+        let served = server.serve(3, 0, &mut [], |call, _| {
+            handled.borrow_mut().push(call.operation);
+            Answer::Done(0)
+        });
+        let violation = PeerViolation::Acknowledged { found: 5, before: 0, sent: 1 };
+        assert_eq!(served, Err(RequestError::Violated(violation)));
+    }
+    assert_eq!(*handled.borrow(), []);
+}

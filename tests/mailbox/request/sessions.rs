@@ -275,3 +275,30 @@ fn a_request_is_not_done_again_however_many_lives_the_responder_has() {
         assert_eq!(responder.next(0, &mut buffer), Ok(None), "life {life}");
     }
 }
+
+#[test]
+fn a_responder_that_restarted_and_closed_before_anyone_looked_has_left_nothing_to_receive() {
+    let (mut a, mut b, spy) = pair();
+    let (mut asking_link, mut cb) = b.attach(Attach::polled());
+    let mut requester = cb.requester::<4>(REQUESTS, RESPONSES, 1).unwrap();
+    let words = || (0..spy.len()).step_by(8).map(|offset| spy.load(offset)).collect::<Vec<_>>();
+    let close_in_a_new_session = |a: &mut Mailbox<'_, SharedMemory>, asking_link: &mut Link<'_, SharedMemory>| {
+        let (mut answering_link, _) = a.attach(Attach::polled());
+        connect(&mut answering_link, asking_link);
+        answering_link.close();
+        assert_eq!(asking_link.poll(0), LinkState::Closed);
+    };
+    // Of a session that the requester never joined it joins nothing afterwards.
+    close_in_a_new_session(&mut a, &mut asking_link);
+    let before = words();
+    assert_eq!(requester.poll(0, &mut [0; 40]), Err(RequestError::Closed));
+    assert_eq!(words(), before);
+    let (mut answering_link, _) = a.attach(Attach::polled());
+    connect(&mut answering_link, &mut asking_link);
+    let id = requester.start(0, 1, EMPTY, 0).unwrap().0;
+    close_in_a_new_session(&mut a, &mut asking_link);
+    let before = words();
+    assert_eq!(requester.poll(0, &mut [0; 40]), ended(id, Err(Failure::Closed)));
+    assert_eq!(requester.poll(0, &mut [0; 40]), Err(RequestError::Closed));
+    assert_eq!(words(), before);
+}
