@@ -1,6 +1,7 @@
 //! Protected samples: the latest value, and what is to be thought of it.
 
 use super::*;
+use embedded_hal::delay::DelayNs;
 use ivshmem::channel::wire::{self, link};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -101,6 +102,55 @@ fn a_value_written_twice_is_repeated_and_one_put_back_has_the_wrong_sequence() {
     samples.write(4);
     samples.copy(samples.slot(CHANNEL, 2), samples.slot(CHANNEL, 4));
     assert_eq!(samples.read(0), (1, Status::WrongSequence { expected: 3, found: 0 }, true));
+}
+
+#[test]
+fn a_value_that_changes_after_it_was_read_is_judged_anew() {
+    let mut samples = samples();
+    (1..3).for_each(|value| {
+        samples.write(value);
+        let _ = samples.read(0);
+    });
+    assert_eq!(samples.read(0), (2, Status::Ok, false));
+    samples.copy(samples.slot(CHANNEL, 1), samples.slot(CHANNEL, 2));
+    assert_eq!(samples.read(0), (1, Status::WrongSequence { expected: 2, found: 0 }, false));
+}
+
+#[test]
+fn a_reader_arms_waits_and_goes_on_after_a_violation_as_an_unprotected_one_does() {
+    let mut samples = samples();
+    assert!(samples.reader.arm(), "not joined: look first");
+    samples.write(1);
+    assert!(samples.reader.arm(), "a value not read");
+    assert_eq!(samples.read(0).0, 1);
+    assert!(!samples.reader.arm());
+    let mut delays = 0;
+    let mut delay = CountedDelay(&mut delays);
+    assert!(!samples.reader.changed_within(&mut delay, 1, 3));
+    assert_eq!(delays, 3);
+    samples.write(2);
+    assert!(samples.reader.changed_within(&mut CountedDelay(&mut delays), 1, 3));
+    assert_eq!((samples.read(0).0, delays), (2, 3));
+    // A count from which the last value's has gone back: no honest writer's.
+    let latest =
+        Snapshot::new(&samples.spy, &CHANNELS).link(End::Second).offset + wire::CHANNEL_LINES + CHANNEL * wire::LINE;
+    let latest = latest + wire::LATEST;
+    let there = samples.spy.load(latest);
+    samples.spy.store(latest, there - 1);
+    let violated = samples.reader.read(&mut [0; 32], 0).map(|_| ());
+    assert!(matches!(violated, Err(ReadError::Violated(_))), "{violated:?}");
+    samples.spy.store(latest, there);
+    assert_eq!(samples.reader.read(&mut [0; 32], 0).map(|_| ()), violated, "until resync");
+    samples.reader.resync();
+    assert_eq!(samples.read(0).0, 2);
+}
+
+struct CountedDelay<'a>(&'a mut u32);
+
+impl DelayNs for CountedDelay<'_> {
+    fn delay_ns(&mut self, _: u32) {
+        *self.0 += 1;
+    }
 }
 
 #[test]

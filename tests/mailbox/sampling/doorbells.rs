@@ -1,8 +1,9 @@
 //! Doorbells of values: for a reader that asked for one, once.
 
 use super::super::connect;
-use super::ends;
+use super::{LENGTH, ends};
 use ivshmem::channel::*;
+use ivshmem::memory::Memory;
 
 #[test]
 fn a_reader_that_armed_is_rung_once_and_on_the_channels_vector() {
@@ -48,4 +49,22 @@ fn a_value_written_before_its_writers_link_is_up_is_rung_for_once_it_is() {
     assert!(la.poll(0).is_up());
     assert!(writer.notice().is_due(), "asleep over the value");
     assert!(!writer.notice().is_due(), "once");
+}
+
+#[test]
+fn a_reader_whose_session_has_ended_looks_and_asks_for_nothing() {
+    let (mut a, mut b, spy) = ends();
+    let ((mut la, mut ca), (mut lb, mut cb)) = (a.attach(Attach::polled()), b.attach(Attach::interrupt_driven(1)));
+    connect(&mut la, &mut lb);
+    let (mut writer, mut reader) = (ca.writer(0).unwrap(), cb.reader(0).unwrap());
+    writer.write(b"one").unwrap().ignore();
+    assert_eq!(reader.try_read(&mut [0; 40], 0).unwrap().bytes, b"one");
+    assert!(!reader.arm(), "read, and up");
+    spy.store(wire::link::MAGIC, 0);
+    assert!(!lb.poll(0).is_up());
+    let words = || (0..LENGTH).step_by(8).map(|offset| spy.load(offset)).collect::<Vec<_>>();
+    let before = words();
+    assert!(reader.arm());
+    assert_eq!(words(), before);
+    assert_eq!(reader.try_read(&mut [0; 40], 0), Err(ReadError::NotUp));
 }

@@ -73,10 +73,10 @@ fn a_subscriber_sees_the_writer_come_restart_stop_beating_go_on_and_close() {
     assert_eq!(watch.poll(13), LinkState::Closed);
     assert_eq!(reader.try_read(&mut buffer, 13), Err(ReadError::Closed));
     spy.store(wire::link::STATE, 3);
-    for _ in 0..2 {
+    for _ in 0..3 {
         assert!(matches!(watch.poll(14), LinkState::Violated(PeerViolation::State { found: 3 })));
     }
-    assert_eq!(watch.stats(), LinkStats { polls: 9, sessions: 2, peer_restarts: 1, violations: 1 });
+    assert_eq!(watch.stats(), LinkStats { polls: 10, sessions: 2, peer_restarts: 1, violations: 1 });
 }
 
 #[test]
@@ -94,4 +94,25 @@ fn a_subscriber_of_other_channels_or_of_a_writer_that_lies_is_told() {
     assert_eq!(watch.poll(0), LinkState::Violated(PeerViolation::State { found: 9 }));
     spy.store(wire::link::EPOCH, 0x1000);
     assert_eq!(watch.poll(0), LinkState::Violated(PeerViolation::Epoch { found: 0x1000 }));
+}
+
+#[test]
+fn a_subscriber_waits_for_a_writer_that_has_begun_to_attach_and_says_once_that_the_earlier_one_is_gone() {
+    let (mut a, _, spy) = ends();
+    let window = spy.window(0, LENGTH).unwrap();
+    let mut subscriber = Subscriber::new(window, End::First, &CHANNELS).unwrap();
+    let (mut watch, _values) = subscriber.subscribe(0);
+    for word in [wire::link::EPOCH, wire::link::MAGIC] {
+        let (_link, _) = a.attach(Attach::polled());
+        while !watch.poll(0).is_up() {}
+        // What an end that attaches withdraws first, and publishes last.
+        let there = spy.load(word);
+        spy.store(word, 0);
+        assert_eq!(watch.poll(0), LinkState::PeerRestarted);
+        for _ in 0..2 {
+            assert_eq!(watch.poll(0), LinkState::Waiting);
+        }
+        spy.store(word, there);
+        assert!(watch.poll(0).is_up());
+    }
 }
