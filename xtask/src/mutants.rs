@@ -21,23 +21,19 @@ pub struct Mutants {
     resume: bool,
 }
 
-/// The tests that notice most; and then, for what is left, those that run longer too. With the seconds after which a run counts as
-/// hanging, which is noticing: in the first round so few that it may only be slow, and the second round asks again.
-const ROUNDS: [(&str, &[&str]); 2] = [
+/// The tests that notice most; and then, for what is left, those that take longer. With the seconds after which a run counts as
+/// hanging, which is noticing: in the earlier rounds so few that it may only be slow, and the last round asks again.
+const ROUNDS: [(&str, &[&str]); 3] = [
     ("10", &["--test=mailbox", "--test=protection"]),
+    ("30", &["--lib", "--test=wire_format", "--test=isolation"]),
     (
         "60",
         &[
-            "--lib",
-            "--test=mailbox",
-            "--test=protection",
-            "--test=isolation",
             "--test=mailbox_death",
             "--test=mailbox_model",
             "--test=request_model",
             "--test=request_death",
             "--test=other_cores",
-            "--test=wire_format",
         ],
     ),
 ];
