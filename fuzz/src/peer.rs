@@ -1,6 +1,9 @@
 //! What the Linux peer's library reads: the kernel's files, a hostile region, a hostile server.
 
+mod exchange;
+mod kinds;
 mod region;
+mod said;
 mod socket;
 mod sysfs;
 
@@ -10,8 +13,9 @@ use ivshmem::fake::input::Input;
 pub fn peer(bytes: &[u8]) {
     let input = Input::new(bytes);
     match input.byte() % 4 {
-        0 | 1 => sysfs::run(&input),
-        2 => region::run(&input),
+        0 => sysfs::run(&input),
+        1 => kinds::run(&input),
+        2 => exchange::run(&input),
         _ => socket::run(&input),
     }
 }

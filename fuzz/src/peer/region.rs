@@ -1,10 +1,11 @@
 //! A region that a hostile peer shares.
 
 use core::ops::ControlFlow;
-use ivshmem::channel::{COMMAND_RESPONSE, End};
+use ivshmem::channel::{Channel, End, LinkState};
 use ivshmem::fake::input::Input;
+use ivshmem::notify::{Doorbell, Wait};
 use ivshmem_peer::chaos::{Chaos, Mode};
-use ivshmem_peer::{Backend, DeviceName, Exchange, MAX_MESSAGE, Mapping, Purpose, Sysfs, mailbox, open};
+use ivshmem_peer::{Backend, DeviceName, Mapping, Purpose, RingError, Sysfs, open};
 use rustix::fs::{MemfdFlags, memfd_create};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::OnceLock;
@@ -16,58 +17,88 @@ const STEPS: u64 = 200;
 
 static FILE: OnceLock<OwnedFd> = OnceLock::new();
 
-/// Exchanges messages with the project's own hostile peer, over a file as `file:` opens one.
-pub fn run(input: &Input<'_>) {
-    let file = FILE.get_or_init(|| {
-        let file = memfd_create("fuzz", MemfdFlags::CLOEXEC).expect("memory can be had");
-        rustix::fs::ftruncate(&file, LENGTH).expect("and has a length");
-        file
-    });
-    // What an earlier run left is what an earlier session leaves, but the same input has to do the same.
-    rustix::io::pwrite(file, &vec![input.byte(); LENGTH as usize], 0).expect("it can be written");
-    let name = DeviceName::File(format!("/proc/self/fd/{}", file.as_raw_fd()).into());
-    let backend: Box<dyn Backend> =
-        open(Some(&name), Purpose::Access, &Sysfs::default()).expect("a file can be opened");
-    let end = if input.byte().is_multiple_of(2) { End::First } else { End::Second };
-    let mut mailbox = mailbox(&*backend, end).expect("the file is long enough");
-    let mut exchange = Exchange::attach(&mut mailbox, &*backend, end);
-    let modes = [
-        Mode::Scribble { everywhere: false },
-        Mode::Scribble { everywhere: true },
-        Mode::Stamp,
-        Mode::Length,
-        Mode::Freeze,
-        Mode::Replay,
-        Mode::Restart,
-    ];
-    let mode = modes[usize::from(input.byte()) % modes.len()];
-    let chaos = Chaos { seed: input.u64(), ..Chaos::new(mode, end.other(), &COMMAND_RESPONSE) };
-    let theirs = Mapping::new(file, 0, LENGTH as usize).expect("it can be mapped twice");
-    let mut buffer = [0; MAX_MESSAGE];
-    chaos
-        .run(&theirs, None::<&NoDoorbell>, |_, counts| {
-            for _ in 0..input.byte() % 4 {
-                let _ = exchange.poll();
-                let _ = exchange.try_send(&[counts.steps as u8; 200]);
-                if let Ok(Some(message)) = exchange.recv(&mut buffer) {
-                    assert!(message.len() <= MAX_MESSAGE);
-                }
-                let _ = exchange.peer_receives();
-            }
-            if counts.steps < STEPS { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
-        })
-        .expect("the memory is long enough");
-    exchange.close();
-    assert!(!exchange.poll().is_up());
+/// The region, and which end of its mailbox is not hostile.
+pub struct Region {
+    file: &'static OwnedFd,
+    pub backend: Box<dyn Backend>,
+    pub end: End,
 }
 
-/// There is no doorbell.
-enum NoDoorbell {}
+impl Region {
+    /// A file as `file:` opens one, full of what the input says.
+    pub fn new(input: &Input<'_>) -> Self {
+        let file = FILE.get_or_init(|| {
+            let file = memfd_create("fuzz", MemfdFlags::CLOEXEC).expect("memory can be had");
+            rustix::fs::ftruncate(&file, LENGTH).expect("and has a length");
+            file
+        });
+        // What an earlier run left is what an earlier session leaves, but the same input has to do the same.
+        rustix::io::pwrite(file, &vec![input.byte(); LENGTH as usize], 0).expect("it can be written");
+        let name = DeviceName::File(format!("/proc/self/fd/{}", file.as_raw_fd()).into());
+        let backend = open(Some(&name), Purpose::Access, &Sysfs::default()).expect("a file can be opened");
+        let end = if input.byte().is_multiple_of(2) { End::First } else { End::Second };
+        Self { file, backend, end }
+    }
 
-impl ivshmem::notify::Doorbell for NoDoorbell {
-    type Error = ivshmem_peer::RingError;
+    /// Lets the project's own hostile peer at it, as the input says, and calls `ours` after each of its steps, a few times.
+    pub fn attack(&self, input: &Input<'_>, channels: &[Channel], mut ours: impl FnMut(Moment)) {
+        let modes = [
+            Mode::Scribble { everywhere: false },
+            Mode::Scribble { everywhere: true },
+            Mode::Stamp,
+            Mode::Length,
+            Mode::Freeze,
+            Mode::Replay,
+            Mode::Restart,
+        ];
+        let mode = modes[usize::from(input.byte()) % modes.len()];
+        let chaos = Chaos { seed: input.u64(), ..Chaos::new(mode, self.end.other(), channels) };
+        let theirs = Mapping::new(self.file, 0, LENGTH as usize).expect("it can be mapped twice");
+        chaos
+            .run(&theirs, None::<&Silent>, |_, counts| {
+                let moment = Moment { now: counts.steps, honest: counts.hostile == 0 };
+                (0..input.byte() % 4).for_each(|_| ours(moment));
+                if counts.steps < STEPS { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+            })
+            .expect("the memory is long enough");
+    }
+}
 
-    fn ring(&self, _: u16, _: u16) -> Result<(), Self::Error> {
-        match *self {}
+/// How far the hostile peer is.
+#[derive(Clone, Copy, Debug)]
+pub struct Moment {
+    /// Its steps: the time.
+    pub now: u64,
+    /// Whether it has done nothing yet that an honest peer, which may die and come back, does not do.
+    pub honest: bool,
+}
+
+impl Moment {
+    /// Nothing is held against an honest peer.
+    pub fn check_link(self, state: LinkState) {
+        let accuses =
+            matches!(state, LinkState::Violated(_) | LinkState::Incompatible { .. } | LinkState::OtherVersion { .. });
+        assert!(!(accuses && self.honest), "{state:?}");
+    }
+}
+
+/// Rings nobody, and waits for nothing.
+pub struct Silent;
+
+impl Doorbell for Silent {
+    type Error = RingError;
+
+    fn ring(&self, _: u16, _: u16) -> Result<(), RingError> {
+        Err(RingError::NoDoorbell)
+    }
+}
+
+impl Wait for Silent {
+    fn count(&self) -> u32 {
+        0
+    }
+
+    fn wait(&self, _: u32) -> bool {
+        false
     }
 }
