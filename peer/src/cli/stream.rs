@@ -124,11 +124,12 @@ impl Stream {
         unread: impl Fn(u64) -> u64,
     ) -> Result<(), Failure> {
         let mut patience = Patience::new("stream", Duration::from_secs(self.timeout));
-        let (mut was_up, mut least) = (false, u64::MAX);
+        let mut least = u64::MAX;
         loop {
             stop::check()?;
             let state = attachment.poll();
-            was_up |= state.is_up();
+            // Also by a side that came and closed between two looks.
+            let was_up = attachment.link_stats().sessions > 0;
             if !was_up {
                 // An earlier user of the memory may have closed: no end of this stream.
                 patience.check(|| unlinked(state))?;

@@ -1,7 +1,7 @@
 //! `stream`: bytes through pipes.
 
 use crate::cli::{MemoryFile, memory_file, stderr};
-use ivshmem::channel::{COMMAND_RESPONSE, End, Snapshot};
+use ivshmem::channel::{Attach, COMMAND_RESPONSE, End, Mailbox, Snapshot};
 use ivshmem_peer::Mapping;
 use rustix::process::{Pid, Signal, kill_process};
 use std::io::{Read, Write};
@@ -40,6 +40,20 @@ fn what_goes_in_on_one_side_comes_out_on_the_other_whole_and_in_order() {
         stderr(&receiver)
     );
     assert!(receiver.stdout == bytes, "{} of {} bytes", receiver.stdout.len(), bytes.len());
+}
+
+#[test]
+fn a_side_that_comes_and_closes_between_two_looks_had_nothing_to_say_and_ends_the_stream() {
+    let file = memory_file(1 << 16);
+    let mut receiver = stream(&file, &["--end", "first", "--receive", "0"]);
+    let memory = std::fs::File::options().read(true).write(true).open(file.path()).unwrap();
+    let mut mailbox = Mailbox::new(Mapping::new(&memory, 0, 1 << 16).unwrap(), End::Second, &COMMAND_RESPONSE).unwrap();
+    // As soon as it is answered, while the other side has not looked again.
+    let (mut link, _) = mailbox.attach(Attach::polled());
+    while !link.poll(0).is_up() && receiver.try_wait().unwrap().is_none() {}
+    link.close();
+    let output = receiver.wait_with_output().unwrap();
+    assert_eq!((output.status.code(), output.stdout.len()), (Some(0), 0), "{}", stderr(&output));
 }
 
 #[test]
