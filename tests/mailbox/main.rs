@@ -2,6 +2,7 @@
 
 mod doorbells;
 mod hardware;
+mod leaks;
 mod link;
 mod own_words;
 mod queuing;

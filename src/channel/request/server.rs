@@ -20,7 +20,8 @@ pub struct Call<'a> {
     pub deadline: Option<u64>,
 }
 
-/// What a handler answers: how many bytes of the buffer it was given are the result, or say why there is none.
+/// What a handler answers: how many bytes of the buffer it was given are the result, or say why there is none. More than it has count as
+/// all of it, with whatever stood in it before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Answer {
