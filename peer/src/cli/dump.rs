@@ -1,6 +1,6 @@
 //! `ivshmem-peer dump`.
 
-use super::mailbox::{end_name, kind_name, printable};
+use super::mailbox::{end_name, kind_name, quoted};
 use super::window::ChannelArguments;
 use super::{Failure, found, say};
 use ivshmem::channel::wire::{self, HEADER, Key, Keyed, SLOT_ALIGN};
@@ -76,9 +76,9 @@ impl Dump {
             memory.copy_out(lines.slots_at + slot as usize * stride + HEADER, &mut payload);
             let wire::Header { stamp, length, kind, tag } = header;
             let session = if tag == key.tag() { "current" } else { "other" };
-            let text = printable(&payload);
+            let text = quoted(&payload);
             say(format_args!(
-                "dump: slot {index}.{slot} stamp={stamp} length={length} kind={kind} session={session} \"{text}\""
+                "dump: slot {index}.{slot} stamp={stamp} length={length} kind={kind} session={session} {text}"
             ))?;
         }
         Ok(())

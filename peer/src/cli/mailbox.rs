@@ -41,27 +41,36 @@ pub(super) fn kind_name(kind: Kind) -> &'static str {
 /// What is waited for while the link is in this state, none of which is final: the peer may attach anew.
 pub(super) fn unlinked(state: LinkState) -> String {
     match state {
-        LinkState::Closed => "new session, the other side has closed".into(),
+        LinkState::Closed => "new session (the other side has closed)".into(),
         LinkState::OtherVersion { found } => {
             format!(
-                "compatible other side: it speaks version {found} of the wire format, this program {}",
+                "compatible other side (it speaks version {found} of the wire format, this program {})",
                 wire::VERSION
             )
         }
         LinkState::Incompatible { ours, theirs } => {
-            format!("compatible other side: its channels have digest {theirs:#018x}, ours {ours:#018x}")
+            format!("compatible other side (its channels have digest {theirs:#018x}, ours {ours:#018x})")
         }
-        LinkState::Stale { .. } => "sign of life from the other side, which stands still".into(),
-        LinkState::Violated(violation) => format!("honest other side: {violation}"),
+        LinkState::Stale { .. } => "sign of life from the other side (it stands still)".into(),
+        LinkState::Violated(violation) => format!("honest other side ({violation})"),
         _ => "answer from the other side".into(),
     }
 }
 
 /// A message as one line of text: what is not text, and what would break the line, as escapes.
 pub(super) fn printable(message: &[u8]) -> String {
+    escaped(message, char::is_control)
+}
+
+/// A message as a field of a line: as [`printable`], in quotation marks, and none inside that could end it.
+pub(super) fn quoted(message: &[u8]) -> String {
+    format!("\"{}\"", escaped(message, |c| c.is_control() || matches!(c, '"' | '\\')))
+}
+
+fn escaped(message: &[u8], escapes: impl Fn(char) -> bool) -> String {
     match core::str::from_utf8(message) {
         Ok(text) => {
-            text.chars().flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] }).collect()
+            text.chars().flat_map(|c| if escapes(c) { c.escape_default().collect() } else { vec![c] }).collect()
         }
         Err(_) => message.escape_ascii().to_string(),
     }
@@ -70,6 +79,14 @@ pub(super) fn printable(message: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_message_in_quotation_marks_ends_where_they_do() {
+        assert_eq!(quoted("ok é".as_bytes()), r#""ok é""#);
+        assert_eq!(quoted(br#"ok" missed=1 "x"#), r#""ok\" missed=1 \"x""#);
+        assert_eq!([quoted(b"a\n"), quoted(br"a\n")], [r#""a\n""#, r#""a\\n""#]);
+        assert_eq!(quoted(b"\xff\"\\"), r#""\xff\"\\""#);
+    }
 
     #[test]
     fn messages_are_shown_on_one_line() {

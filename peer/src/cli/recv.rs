@@ -1,6 +1,6 @@
 //! `ivshmem-peer recv`.
 
-use super::mailbox::{printable, unlinked};
+use super::mailbox::{printable, quoted, unlinked};
 use super::progress::Patience;
 use super::queue::{QueueArguments, Receiving};
 use super::window::Opened;
@@ -72,17 +72,16 @@ impl Recv {
             match receiving.try_recv(&mut buffer, attachment.now()) {
                 Ok(Some(message)) => {
                     attachment.received();
-                    let text = printable(message.bytes);
                     match (protection::is_usable(message.status), message.remark()) {
                         (true, remark) => {
                             remark.iter().for_each(|status| warn(format_args!("recv: {status}")));
-                            say(format_args!("{text}"))?;
+                            say(format_args!("{}", printable(message.bytes)))?;
                             received += 1;
                             patience.renew();
                         }
                         (false, remark) => {
-                            let status = remark.unwrap_or_default();
-                            warn(format_args!("recv: unusable {status} \"{text}\""));
+                            let (status, text) = (remark.unwrap_or_default(), quoted(message.bytes));
+                            warn(format_args!("recv: unusable {status} {text}"));
                             patience.check(|| "usable message".into())?;
                         }
                     }

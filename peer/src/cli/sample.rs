@@ -2,7 +2,7 @@
 
 mod halves;
 
-use super::mailbox::{Role, printable, unlinked};
+use super::mailbox::{Role, quoted, unlinked};
 use super::progress::Patience;
 use super::terminal::{Line, Terminal};
 use super::window::{ChannelArguments, Opened};
@@ -177,15 +177,15 @@ impl Source {
             }
             match reading.read(&mut buffer, now) {
                 Ok(value) if value.fresh => {
-                    let (missed, remark, text) = (value.missed, value.remark(), printable(value.bytes));
+                    let (missed, remark, text) = (value.missed, value.remark(), quoted(value.bytes));
                     if protection::is_usable(value.status) {
-                        say(format_args!("sample: value missed={missed}{remark} \"{text}\""))?;
+                        say(format_args!("sample: value missed={missed}{remark} {text}"))?;
                         *printed += 1;
                         stale = false;
                         patience.renew();
                         continue;
                     }
-                    say(format_args!("sample: unusable missed={missed}{remark} \"{text}\""))?;
+                    say(format_args!("sample: unusable missed={missed}{remark} {text}"))?;
                     stale = value.stale.is_some();
                 }
                 Ok(Value { stale: Some(age), .. }) if !stale => {

@@ -11,7 +11,7 @@ use std::time::Instant;
 
 /// Count what goes through a mailbox, from outside: its ends, and of each channel what was sent, received, and is in flight.
 ///
-/// Only reads. The counts are those of the present session: they begin anew when either end restarts. Exit code 4: an end that is
+/// Of each end, polls is how often it looked since the count before; - at the first. Only reads. The counts are those of the present session: they begin anew when either end restarts. Exit code 4: an end that is
 /// there has other channels than --channels says, so that there is nothing to count.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
@@ -52,7 +52,8 @@ impl Stats {
                     say(format_args!("stats: end {name} nobody"))?;
                     continue;
                 }
-                let polls = beat.replace(line.heartbeat).map_or(0, |before| line.heartbeat.wrapping_sub(before));
+                let since = |before| line.heartbeat.wrapping_sub(before).to_string();
+                let polls = beat.replace(line.heartbeat).map_or_else(|| "-".into(), since);
                 let state = found::state(line.state);
                 say(format_args!("stats: end {name} {state} epoch={:#x} polls={polls}", line.epoch))?;
             }

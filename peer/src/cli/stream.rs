@@ -98,7 +98,7 @@ impl Stream {
             given => given,
         };
         if (send, receive) == (None, None) {
-            return Err(Failure::Usage("the mailbox has no queuing channel to pipe through".into()));
+            return Err(Failure::Usage("the mailbox has no unprotected queuing channel to pipe through".into()));
         }
         for (index, from) in [(send, own), (receive, own.other())] {
             let picked = index.map(|index| self.window.pick(Some(index), Kind::Queuing, from)).transpose()?;

@@ -22,7 +22,11 @@ fn offset(text: &str) -> Result<usize, String> {
         Some(hex) => usize::from_str_radix(hex, 16),
         None => text.parse(),
     };
-    parsed.map_err(|error| error.to_string())
+    match parsed {
+        Ok(offset) if offset % 8 == 0 => Ok(offset),
+        Ok(_) => Err("not a multiple of 8".into()),
+        Err(error) => Err(error.to_string()),
+    }
 }
 
 impl WindowArguments {

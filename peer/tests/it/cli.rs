@@ -93,6 +93,7 @@ fn a_wrong_command_line_is_exit_code_2_with_the_wrong_value() {
         (&["ring", "--peer", "65536"][..], "65536"),
         (&["ring", "--peer", "1", "--device", "uio:1"], "uio:1"),
         (&["rung"], "rung"),
+        (&["dump", "--offset", "0x1007"], "0x1007"),
     ] {
         let output = peer(arguments);
         assert_eq!(output.status.code(), Some(2));

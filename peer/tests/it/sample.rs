@@ -151,6 +151,8 @@ fn stats_counts_what_was_sent_received_and_is_in_flight() {
     let lines: Vec<_> = stdout(&output).lines().map(str::to_owned).collect();
     assert_eq!(lines.len(), 9, "{lines:?} {}", stderr(&output));
     assert!(lines[0].starts_with("stats: end first attached epoch=0x"), "{lines:?}");
+    // How often the end looked since the count before, and there is none before the first.
+    assert!(lines[0].ends_with(" polls=-") && lines[4].ends_with(" polls=0"), "{lines:?}");
     assert_eq!(lines[2], "stats: channel 0 queuing sent=103 acknowledged=96 unacknowledged=7 slots=64");
     assert_eq!(lines[3], "stats: channel 1 queuing unused");
     assert_eq!(lines[8], "stats: end");

@@ -18,7 +18,7 @@ fn a_channel_that_cannot_be_is_exit_code_2_and_no_session_is_begun_for_it() {
         (&["stream", "--send", "1"], "channel 1 is a Sampling channel"),
         (&["stream", "--send", "4"], "channel 4 is a protected Queuing channel"),
         (&["stream", "--receive", "0"], "channel 0 is sent by the Second end"),
-        (&["stream", only_samples[0], only_samples[1]], "the mailbox has no queuing channel"),
+        (&["stream", only_samples[0], only_samples[1]], "the mailbox has no unprotected queuing channel"),
         (&["sample", "write", "--channel", "0", "x"], "channel 0 is a Queuing channel"),
         (&["sample", "write", "--channel", "1", "--end", "first", "x"], "channel 1 is sent by the Second end"),
         (&["sample", "write", "--channel", "1", &long[..25]], "25 bytes, a message has at most 24"),

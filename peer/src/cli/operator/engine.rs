@@ -2,7 +2,7 @@
 
 use super::script::Command;
 use crate::cli::Failure;
-use crate::cli::mailbox::{printable, unlinked};
+use crate::cli::mailbox::{quoted, unlinked};
 use crate::cli::progress::Patience;
 use crate::cli::stop;
 use crate::cli::terminal::{Screen, Terminal};
@@ -106,8 +106,8 @@ impl<'a> Engine<'a> {
                 (None, None) => {}
             }
             if up.is_some() {
-                let text = printable(&command.text);
-                self.patience.check(|| format!("response to \"{text}\""))?;
+                let text = quoted(&command.text);
+                self.patience.check(|| format!("response to {text}"))?;
             }
         }
     }
@@ -169,15 +169,15 @@ impl<'a> Engine<'a> {
 
     /// Shows a command that was typed by itself, and its response.
     pub(super) fn show(&mut self, command: &Command, response: &[u8]) -> Result<(), Failure> {
-        let (command, response) = (printable(&command.text), printable(response));
-        self.screen.say(&format!("operator: exchanged command=\"{command}\" response=\"{response}\""), false)
+        let (command, response) = (quoted(&command.text), quoted(response));
+        self.screen.say(&format!("operator: exchanged command={command} response={response}"), false)
     }
 
     /// Counts a wrong response and shows it.
     pub(super) fn wrong(&mut self, command: &Command, expected: &str, response: &[u8]) -> Result<(), Failure> {
         self.wrong += 1;
-        let (command, response) = (printable(&command.text), printable(response));
-        let line = format!("operator: wrong command=\"{command}\" expected=\"{expected}\" response=\"{response}\"");
+        let [command, expected, response] = [&command.text, expected.as_bytes(), response].map(quoted);
+        let line = format!("operator: wrong command={command} expected={expected} response={response}");
         self.screen.say(&line, false)
     }
 
