@@ -166,6 +166,15 @@ mod tests {
     use std::vec::Vec;
 
     #[test]
+    fn a_doorbell_is_wanted_for_the_channels_whose_bit_is_set_and_no_other() {
+        let board = Board::default();
+        for channel in 0..64 {
+            board.set_peer(None, 1 << channel);
+            assert!((0..64).all(|other| board.wants(other) == (other == channel)), "{channel}");
+        }
+    }
+
+    #[test]
     fn sessions_of_the_same_key_differ_also_when_their_count_wraps() {
         let board = Board::default();
         assert_eq!((board.session(), board.last_session()), (None, None));
