@@ -14,7 +14,8 @@
 //! other channels go on.
 //!
 //! Every call makes at most the number of shared-memory accesses that its documentation gives, whatever the memory
-//! contains, and reads each word at most once. The halves are `Send` and follow the link through private atomics, so that they may live on other cores.
+//! contains, and reads each word at most once; one that waits, tries again or serves several messages does so once for each look, and
+//! believes nothing of an earlier one. The halves are `Send` and follow the link through private atomics, so that they may live on other cores.
 //!
 //! A deadlock one can write: waiting in [`Receiver::recv`] for an answer to a message whose [`Notice`] was ignored although the peer
 //! sleeps. It ends with the peer's poll period.

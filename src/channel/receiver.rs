@@ -105,7 +105,8 @@ impl<'a, M: Memory> Receiver<'a, M> {
     /// Receives the next message, waiting for it if need be: looks `spin` times, then asks for a doorbell, looks
     /// again, sleeps once as long as `wait` allows, and looks again. `None`: nothing came. Poll the link in between.
     ///
-    /// A spin budget near the peer's answering time saves nearly every doorbell and sleep.
+    /// A spin budget near the peer's answering time saves nearly every doorbell and sleep. At most the accesses of `spin + 1`
+    /// [`try_recv`](Self::try_recv) and an [`arm`](Self::arm).
     pub fn recv<'b, W: Wait>(
         &mut self,
         buffer: &'b mut [u8],
