@@ -43,6 +43,7 @@ mod schedule;
 use axis::Axis;
 use broadcast::Broadcast;
 use command::Cycles;
+use ivshmem::channel::LinkState;
 use ivshmem_examples::machine::{Failed, Machine};
 use ivshmem_examples::options::Mode;
 use ivshmem_examples::say;
@@ -91,14 +92,14 @@ fn run(machine: &mut Machine) -> Result<(), Failed> {
             state.write(start, &axis, cycles);
         }
 
-        let mut up = [false; 2];
-        for (service, up) in services.iter_mut().zip(&mut up) {
-            *up = service.poll_link(start).is_up();
+        let mut links = [LinkState::Waiting; 2];
+        for (service, link) in services.iter_mut().zip(&mut links) {
+            *link = service.poll_link(start);
         }
-        let [first_up, second_up] = up;
+        let [first_up, second_up] = links.map(LinkState::is_up);
         let interrupts = station.mode == Mode::Interrupt;
         let mut work = 0;
-        let mut looks = first_up || second_up;
+        let mut looks = links.into_iter().any(may_have_commands);
         while looks && !sleep.is_over() && work + 2 <= BUDGET {
             let mut idle = true;
             // The first mailbox comes last: it may sleep, if there is nothing to do for any.
@@ -114,7 +115,11 @@ fn run(machine: &mut Machine) -> Result<(), Failed> {
                 }
             }
             // In interrupt mode a doorbell ends the sleep; without a first peer to ring there is no sleep, but the one to the tick.
-            looks = if interrupts { first_up || !idle } else { clock.ticks().wrapping_sub(start) < budget };
+            looks = if interrupts {
+                first_up || !idle
+            } else {
+                (first_up || second_up || !idle) && clock.ticks().wrapping_sub(start) < budget
+            };
         }
         busiest = busiest.max(work);
         station.end_storm();
@@ -139,9 +144,28 @@ fn run(machine: &mut Machine) -> Result<(), Failed> {
     Ok(())
 }
 
+/// Whether there may be commands to take: also those that a peer sent before it closed.
+fn may_have_commands(link: LinkState) -> bool {
+    link.is_up() || link == LinkState::Closed
+}
+
 #[cfg(test)]
 mod tests {
-    use super::OPTIONS;
+    use super::{OPTIONS, may_have_commands};
+    use ivshmem::channel::LinkState;
+
+    #[test]
+    fn what_a_peer_sent_before_it_closed_is_looked_for() {
+        for (link, looks) in [
+            (LinkState::Up { session: 1 }, true),
+            (LinkState::Stale { age: 1 }, true),
+            (LinkState::Closed, true),
+            (LinkState::Waiting, false),
+            (LinkState::PeerRestarted, false),
+        ] {
+            assert_eq!(may_have_commands(link), looks, "{link:?}");
+        }
+    }
 
     #[test]
     fn every_option_that_is_taken_is_described() {
