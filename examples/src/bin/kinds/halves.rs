@@ -264,9 +264,23 @@ fn joined(name: &str, bytes: &[u8]) -> heapless::Vec<u8, { MAX_LEN - 24 }> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ivshmem::channel::{Attach, Mailbox, Snapshot};
+    use ivshmem::channel::{Attach, Kind, Mailbox, Snapshot};
     use ivshmem::fake::memory::loop_back;
     use ivshmem::memory::Memory;
+
+    #[test]
+    fn the_channels_are_described_as_the_command_line_names_them() {
+        let parts = channels(End::First).map(|channel| {
+            let kind = format!("{:?}", channel.kind()).to_lowercase();
+            let from = format!("{:?}", channel.from()).to_lowercase();
+            let slots = if channel.kind() == Kind::Sampling { String::new() } else { format!("{}x", channel.slots()) };
+            let protected = channel.data_id().map_or_else(String::new, |id| format!(":protected={id:#x}"));
+            format!("{kind}:{from}:{slots}{}{protected}", channel.max_len())
+        });
+        let described = include_str!("main.rs").replace("\n//! ", "");
+        assert!(described.contains(&parts.join(",")), "{}", parts.join(","));
+        assert!(described.contains(&format!("`--source` is {SOURCE_IN} to the image and {SOURCE_OUT} from it")));
+    }
 
     #[test]
     fn a_protected_channel_whose_acknowledgement_is_overwritten_is_begun_anew() {

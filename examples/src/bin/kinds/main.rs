@@ -8,6 +8,13 @@
 //! | 6 out, 7 in: requests and responses | requests of its own, operation 7, a budget of one second |
 //! | 8 in, 9 out: queuing, protected | sends each message back behind the name of its status and a space |
 //!
+//! For `ivshmem-peer`, unless `end=second`, they are these in one `--channels`; `--source` is 2 to the image and 1 from it:
+//!
+//! ```text
+//! queuing:second:16x120,queuing:first:16x120,sampling:second:56,sampling:first:56,request:second:8x120,response:first:8x120,
+//! request:first:8x120,response:second:8x120,queuing:second:8x120:protected=0x51,queuing:first:8x120:protected=0x52
+//! ```
+//!
 //! ```text
 //! kinds: begin <command line>
 //! kinds: ready device=<ssss:bb:dd.f> kind=<plain|doorbell> id=<n|-> size=<bytes> mode=<polled|interrupt>
