@@ -91,7 +91,8 @@ impl<'a, M: Memory> Reader<'a, M> {
     /// Reads the latest value into `buffer`: one try. A buffer of [`Channel::max_len`] bytes takes any value.
     ///
     /// `now` is in ticks that only count up, the same that the link's poll is given. One that stands still or runs backwards
-    /// merely delays [`Validity::Stale`]. 3 loads and the value's words.
+    /// merely delays [`Validity::Stale`]. Read it right before: what passes between it and this call counts as the value's age.
+    /// 3 loads and the value's words.
     pub fn try_read<'b>(&mut self, buffer: &'b mut [u8], now: u64) -> Result<Sample<'b>, ReadError> {
         let taken = self.try_take_parts(&mut [], buffer, now)?;
         Ok(taken.into_sample(buffer))
