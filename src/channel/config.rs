@@ -238,4 +238,31 @@ mod tests {
         }
         assert_eq!(check(&COMMAND_RESPONSE), Ok(()));
     }
+
+    #[test]
+    fn the_most_slots_and_the_shortest_messages_of_each_kind_are_possible_and_a_byte_less_is_not() {
+        assert_eq!(check(&[Channel::queuing(End::First, 32768, 8)]), Ok(()));
+        for (with, least) in [
+            ((|max_len| Channel::queuing(End::First, 4, max_len)) as fn(u16) -> Channel, 1),
+            (|max_len| Channel::sampling(End::First, max_len), 1),
+            (|max_len| Channel::queuing(End::First, 4, max_len).protected(7), 24),
+            (|max_len| Channel::sampling(End::First, max_len).protected(7), 24),
+            (|max_len| Channel::request(End::First, 4, max_len), 16),
+            (|max_len| Channel::response(End::First, 4, max_len), 16),
+        ] {
+            assert_eq!(check(&[with(least)]), Ok(()));
+            let max_len = least - 1;
+            assert_eq!(check(&[with(max_len)]), Err(ConfigError::MaxLen { channel: 0, max_len, least }));
+        }
+    }
+
+    #[test]
+    fn what_a_channel_was_given_can_be_asked_of_it() {
+        let channel = Channel::queuing(End::Second, 8, 100).vector(3).priority(2).protected(0x51);
+        assert_eq!((channel.rings(), channel.data_id(), channel.priority), (3, Some(0x51), 2));
+        assert_eq!(
+            (channel.kind(), channel.from(), channel.slots(), channel.max_len()),
+            (Kind::Queuing, End::Second, 8, 100)
+        );
+    }
 }
