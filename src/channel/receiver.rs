@@ -292,7 +292,13 @@ impl<'a, M: Memory> Receiver<'a, M> {
         if usize::from(header.length) < head {
             return Some(PeerViolation::Short { found: header.length, least: head as u16 });
         }
-        (!self.config.kind.carries(header.kind)).then_some(PeerViolation::Kind { found: header.kind })
+        if !self.config.kind.carries(header.kind) {
+            return Some(PeerViolation::Kind { found: header.kind });
+        }
+        // A cancellation is a head and nothing else, for which no buffer is too small.
+        let max = wire::kind::HEAD;
+        (header.kind == wire::kind::CANCEL && header.length > max)
+            .then_some(PeerViolation::Length { found: header.length, max })
     }
 
     /// The longest message that is none too long.

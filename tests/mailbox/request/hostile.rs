@@ -125,6 +125,22 @@ fn a_cancellation_of_anything_harms_nothing() {
 }
 
 #[test]
+fn a_cancellation_is_a_head_and_nothing_else() {
+    let (mut a, mut b, spy) = pair();
+    let mut s = session(&mut a, &mut b);
+    let id = s.start(1, EMPTY);
+    s.take();
+    s.requester.cancel(id).unwrap().ignore();
+    let at = word(&spy, REQUESTS, 1, 0);
+    let header = spy.load(at);
+    spy.store(at, header & !(0xffff << 32) | 17 << 32);
+    // With a buffer too small for it, as a server has none for whatever is no request.
+    let violation = PeerViolation::Length { found: 17, max: 16 };
+    assert_eq!(s.responder.next(0, &mut []), Err(RequestError::Violated(violation)));
+    assert_eq!((s.responder.open(), s.responder.resync()), (1, 1));
+}
+
+#[test]
 fn messages_of_another_kind_or_without_a_head_are_violations() {
     let kind = |header: u64, kind: u64| header & !(0xff << 48) | kind << 48;
     for found in [0, 3, 4, 255] {
