@@ -141,8 +141,9 @@ impl Loaded<'_> {
             }
             LinkState::Stale { .. } => {
                 if !was_stale {
-                    self.counts.set(Word::IsStale, 1);
+                    // Counted first: whoever sees that it is stale looks how often.
                     self.counts.add(Word::Stale, 1);
+                    self.counts.set(Word::IsStale, 1);
                 }
                 // A machine that was stopped is waited for as long as whoever stopped it likes.
                 self.since = Instant::now();
