@@ -128,6 +128,11 @@ class Sender(Half):
         self.sent += 1
         return True
 
+    def spoil(self, stamp=0, length=0, kind=0):
+        """Puts a message that no honest end sends where the next one is due; for this half nothing was sent."""
+        self.follow()
+        self.memory.store(self.slot(self.sent), header(self.sent + 1 + stamp, length, kind, self.key))
+
     def resync(self):
         self.start(next_generation(self.key))
 

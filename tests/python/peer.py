@@ -1,7 +1,7 @@
 """The other end of the image `kinds`: python3 peer.py <memory file> <first|second>.
 
 Does every kind of channel in both roles, restarts channels and itself, and ends with one line of counts:
-  python: end messages=<n> samples=<n> requests=<n> cancelled=<n> calls=<n> protected=<n> bad=<n>
+  python: end messages=<n> samples=<n> requests=<n> cancelled=<n> calls=<n> protected=<n> bad=<n> violations=<n>
 """
 
 import sys
@@ -151,6 +151,20 @@ class Session:
         self.sequence += 22
         self.counts["bad"] += 4
 
+    def violations(self):
+        """One channel is violated, and all others of the mailbox deliver all the same."""
+        for lie in ({"stamp": 5}, {"length": 121}, {"length": 0xFFFF}, {"kind": 1}, {"kind": 255}):
+            self.sender.spoil(**lie)
+            self.counts["violations"] += 1
+            # Each waits for its answers, and so the image has looked at every channel meanwhile.
+            self.requests(2)
+            self.samples(5)
+            self.protected_messages(5)
+            # What is in that channel now the image gave up with it. It begins anew, and then it delivers, too.
+            key = self.sender.key
+            self.messages(20)
+            assert self.sender.key != key
+
 
 def main(path, own):
     counts = Counter()
@@ -169,6 +183,7 @@ def main(path, own):
         session.messages(100)
         session.receiver.resync()
         session.messages(100)
+        session.violations()
         # Nothing that was done so far ended the session.
         assert session.epochs == (mailbox.epoch, mailbox.seen)
     session.call_in_vain()

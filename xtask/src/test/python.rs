@@ -41,7 +41,7 @@ fn meet(session: &mut Session, accelerator: Accelerator, image: &str, python: &s
     ensure!(status.success(), "the Python end: {status}");
     let counted = image.finish()?;
     // Each side counts for itself what the other one sent.
-    for key in ["messages", "samples", "requests", "cancelled", "calls", "protected"] {
+    for key in ["messages", "samples", "requests", "cancelled", "calls", "protected", "violations"] {
         ensure!(end.number(key)? > 0, "the Python end did not try {key}: {}", end.line());
         ensure!(end.number(key)? == counted.number(key)?, "{key} differ: {}\n{}", end.line(), counted.line());
     }

@@ -20,7 +20,8 @@
 //! kinds: ready device=<ssss:bb:dd.f> kind=<plain|doorbell> id=<n|-> size=<bytes> mode=<polled|interrupt>
 //! kinds: up session=<16 hex digits>
 //! kinds: error <ErrorName> <details>
-//! kinds: end messages=<n> samples=<n> requests=<n> cancelled=<n> calls=<n> protected=<n> bad=<n> restarts=<n>
+//! kinds: end messages=<n> samples=<n> requests=<n> cancelled=<n> calls=<n> protected=<n> bad=<n>
+//!   violations=<n> restarts=<n>
 //! ```
 //!
 //! It ends, with exit code 33, after it has sent back the message `quit`. It looks at every tick of a millisecond and asks for no
@@ -79,6 +80,9 @@ fn run(machine: &mut Machine) -> Result<(), Failed> {
     link.close();
     let restarts = link.stats().peer_restarts;
     let Kinds { messages, reader, responder, requester, protected_in, .. } = &kinds;
+    // Of every half that receives: where one channel was violated, no other one was.
+    let halves = [messages.stats(), protected_in.stats(), responder.channel_stats().1, requester.channel_stats().1];
+    let violations = halves.iter().map(|stats| stats.violations).sum::<u32>() + reader.stats().violations;
     let (messages, samples) = (messages.stats().received, reader.stats().fresh);
     let (requests, cancelled) = (responder.stats().taken, responder.stats().cancelled);
     let (calls, counts) = (requester.stats().started, protected_in.counts());
@@ -87,7 +91,7 @@ fn run(machine: &mut Machine) -> Result<(), Failed> {
     station.close(machine.name);
     say!(
         "kinds: end messages={messages} samples={samples} requests={requests} cancelled={cancelled} calls={calls} \
-         protected={protected} bad={bad} restarts={restarts}"
+         protected={protected} bad={bad} violations={violations} restarts={restarts}"
     );
     Ok(())
 }
