@@ -25,6 +25,7 @@ struct Asks<M: 'static> {
     open: HashMap<RequestId, u32>,
     account: &'static RefCell<Account>,
     answered: u64,
+    restarts: u32,
     now: u64,
 }
 
@@ -38,7 +39,8 @@ impl<M: Memory> Asks<M> {
             1 => {
                 let id = self.open.keys().next().copied();
                 if let Some(id) = id {
-                    let _ = self.requester.cancel(id).map(Notice::ignore);
+                    let cancelled = self.requester.cancel(id).map(Notice::ignore);
+                    cancelled.err().into_iter().for_each(|error| self.failed(error));
                 }
             }
             2 => {
@@ -53,8 +55,7 @@ impl<M: Memory> Asks<M> {
                         self.account.borrow_mut().started = number;
                         assert!(self.open.insert(id, number).is_none());
                     }
-                    Err(RequestError::Violated(violation)) => panic!("the responder is accused: {violation}"),
-                    Err(_) => {}
+                    Err(error) => self.failed(error),
                 }
             }
             _ => {
@@ -70,12 +71,20 @@ impl<M: Memory> Asks<M> {
                             self.answered += 1;
                         }
                     }
-                    Err(RequestError::Violated(violation)) => panic!("the responder is accused: {violation}"),
-                    _ => {}
+                    Ok(_) => {}
+                    Err(error) => self.failed(error),
                 }
             }
         }
         assert_eq!(self.requester.open(), self.open.len());
+    }
+
+    fn failed(&mut self, error: RequestError) {
+        match error {
+            RequestError::Violated(violation) => panic!("the responder is accused: {violation}"),
+            RequestError::PeerRestarted { .. } => self.restarts += 1,
+            _ => {}
+        }
     }
 
     fn fresh(&mut self, requester: Requester<'static, M, 3>) {
@@ -87,6 +96,7 @@ impl<M: Memory> Asks<M> {
 struct Answers<M: 'static> {
     responder: Responder<'static, M, 3>,
     taken: Vec<(Token, u32)>,
+    restarts: u32,
     account: &'static RefCell<Account>,
 }
 
@@ -111,8 +121,8 @@ impl<M: Memory> Answers<M> {
                         assert_eq!(*done, 1, "{} is done twice", request.operation);
                         self.taken.push((request.token, request.operation));
                     }
-                    Err(RequestError::Violated(violation)) => panic!("the requester is accused: {violation}"),
-                    _ => {}
+                    Ok(_) => {}
+                    Err(error) => self.failed(error),
                 }
             }
             _ => {
@@ -130,10 +140,17 @@ impl<M: Memory> Answers<M> {
                         self.taken.swap_remove(place);
                     }
                     Err(RequestError::Full) => panic!("no room for an answer"),
-                    Err(RequestError::Violated(violation)) => panic!("the requester is accused: {violation}"),
-                    Err(_) => {}
+                    Err(error) => self.failed(error),
                 }
             }
+        }
+    }
+
+    fn failed(&mut self, error: RequestError) {
+        match error {
+            RequestError::Violated(violation) => panic!("the requester is accused: {violation}"),
+            RequestError::PeerRestarted { .. } => self.restarts += 1,
+            _ => {}
         }
     }
 }
@@ -164,9 +181,10 @@ fn run(seeds: u64, asker_is_tested: bool) -> u64 {
         let (lb, requester) = life_of_second(&second);
         let la: &'static RefCell<_> = leak(RefCell::new(la));
         let lb: &'static RefCell<_> = leak(RefCell::new(lb));
-        let answers: &'static RefCell<_> = leak(RefCell::new(Answers { responder, taken: Vec::new(), account }));
+        let answers: &'static RefCell<_> =
+            leak(RefCell::new(Answers { responder, taken: Vec::new(), restarts: 0, account }));
         let asks: &'static RefCell<_> =
-            leak(RefCell::new(Asks { requester, open: HashMap::new(), account, answered: 0, now: 0 }));
+            leak(RefCell::new(Asks { requester, open: HashMap::new(), account, answered: 0, restarts: 0, now: 0 }));
         let mut rng = Rng::of_seed(seed);
         let others = RefCell::new(Rng(rng.0 ^ 0x55aa_5555));
         let busy = 1 + seed % 8;
@@ -236,8 +254,12 @@ fn run(seeds: u64, asker_is_tested: bool) -> u64 {
                 answers.borrow_mut().act(&mut rng);
             }
         }
-        answered += asks.borrow().answered;
         *hook.borrow_mut() = None;
+        answered += asks.borrow().answered;
+        // Each session but the first is said once to the half that is tested, which lives through all.
+        let (said, link) = if asker_is_tested { (asks.borrow().restarts, lb) } else { (answers.borrow().restarts, la) };
+        let sessions = link.borrow().stats().sessions;
+        assert!(said < sessions, "{said} restarts in {sessions} sessions, seed {seed}");
     }
     answered
 }

@@ -44,6 +44,7 @@ fn a_buffer_for_less_than_a_message_is_refused_and_a_ring_refused_by_the_device_
     assert_eq!(error.map(|error| error.kind()), Some(ErrorKind::InvalidInput));
     ends!(mailboxes, bench, 1 => la, reader, lb, writer);
     assert_eq!(reader.read(&mut [0]), Err(StreamError::TimedOut), "and asked for a doorbell");
+    assert_eq!(writer.refused_rings(), 0);
     bench.refuses.set(true);
     assert_eq!(writer.write(b"unheard"), Ok(7));
     assert_eq!((writer.refused_rings(), bench.rung.borrow().len()), (1, 0));
