@@ -9,7 +9,7 @@ impl Ahead {
     const MOST: u8 = 126;
 
     /// One restart more. `None` if that were too many and the other end has not `followed` yet, which is asked only then.
-    pub fn restart(self, followed: impl FnOnce() -> bool) -> Option<Self> {
+    pub(super) fn restart(self, followed: impl FnOnce() -> bool) -> Option<Self> {
         if self.0 < Self::MOST {
             return Some(Self(self.0.saturating_add(1)));
         }
