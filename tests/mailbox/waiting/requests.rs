@@ -290,3 +290,25 @@ fn a_server_does_not_sleep_over_a_request_that_comes_after_many_late_cancellatio
     requester.start(0, 8, b"", 0).unwrap().1.ring(&bell).unwrap();
     assert_eq!(run(), 1, "asleep over a request, and no doorbell is to come");
 }
+
+#[test]
+fn a_server_that_found_only_what_had_expired_is_ready_with_the_doorbell_for_its_answer() {
+    let (first, second) = loop_back(1 << 14).unwrap();
+    let mut a = Mailbox::new(first, End::First, &CHANNELS).unwrap();
+    let mut b = Mailbox::new(second, End::Second, &CHANNELS).unwrap();
+    let (mut la, mut ca) = a.attach(Attach::interrupt_driven(0));
+    let (mut lb, mut cb) = b.attach(Attach::interrupt_driven(1));
+    let mut server = Server::<_, 2, 40>::new(ca.responder::<2>(0, 1, 1).unwrap()).unwrap();
+    let mut requester = cb.requester::<4>(0, 1, 1).unwrap();
+    connect(&mut la, &mut lb);
+    let bell = Bell::default();
+    let mut cx = Context::from_waker(Waker::noop());
+    requester.start(0, 7, b"late", 10).unwrap().1.ignore();
+    let waits = server.serve(0, 0, &mut [], |_, _| Answer::Done(0)).unwrap();
+    assert_eq!((waits.handled, waits.waiting), (0, 1));
+    assert_eq!(requester.poll(0, &mut [0; 40]), Ok(None));
+    assert!(!requester.arm());
+    let polled = server.poll_serve(&mut cx, &&bell, 1, 10, &mut [], |_, _| panic!("its budget has passed"));
+    let Poll::Ready(Ok(Served { handled: 0, notice, .. })) = polled else { panic!("{polled:?}") };
+    assert!(notice.is_due());
+}
