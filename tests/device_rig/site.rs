@@ -74,11 +74,7 @@ impl Site {
         while last.vectors().is_empty() {
             last.wait(Some(Instant::now() + LIMIT)).unwrap().expect("no vector from the server");
         }
-        let start = Instant::now();
-        while !is_rung(&last, 0) {
-            assert!(start.elapsed() < LIMIT, "QEMU does not know peer {}", last.id());
-            ring(last.id(), 0);
-        }
+        until_rung(&last, || ring(last.id(), 0));
         self.meet(last.id());
         self.last = Some(last);
     }
@@ -114,11 +110,19 @@ impl Site {
     }
 }
 
-/// Whether a vector of this client's was rung and not taken yet. A read would tell that only where QEMU has left the eventfd
-/// non-blocking: whoever joins clears that for everybody.
-pub fn is_rung(client: &Client, vector: u16) -> bool {
-    let event = PollFd::new(&client.vectors()[usize::from(vector)], PollFlags::IN);
-    poll(&mut [event], Some(&Duration::ZERO.try_into().unwrap())) == Ok(1)
+/// Rings until a client hears its vector 0: QEMU knows the client when it has listened to the server.
+///
+/// Looks without reading: a read is only harmless where QEMU has left the eventfd non-blocking, and whoever joins clears that for
+/// everybody.
+#[track_caller]
+pub fn until_rung(client: &Client, ring: impl Fn()) {
+    let start = Instant::now();
+    let is_rung =
+        || poll(&mut [PollFd::new(&client.vectors()[0], PollFlags::IN)], Some(&Duration::ZERO.try_into().unwrap()));
+    while is_rung() != Ok(1) {
+        assert!(start.elapsed() < LIMIT, "QEMU does not know peer {}", client.id());
+        ring();
+    }
 }
 
 /// The host process's way to ring.
