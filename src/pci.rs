@@ -15,7 +15,7 @@ mod mcfg;
 #[cfg(test)]
 mod physical;
 #[cfg(target_arch = "x86_64")]
-mod port_io;
+pub(crate) mod port_io;
 mod walk;
 
 pub use access::{Buses, ConfigAccess};

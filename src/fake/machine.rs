@@ -15,6 +15,7 @@
 //! ```
 
 use super::config::{ConfigSpace, Cycle, Function};
+use super::pages::Pages;
 use super::registers::{Registers, Window};
 use crate::memory::SharedMemory;
 use crate::mmio::{Caching, MapError, Mapper};
@@ -26,9 +27,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::vec::Vec;
 
 mod doorbells;
-mod pages;
 use doorbells::State;
-use pages::Pages;
 
 /// Where the BARs of a new machine are, if the function has them and no address of its own.
 const BARS: [(u8, u64); 3] = [(0, 0xFEBF_1000), (1, 0xFEB0_0000), (2, 0xE0_0000_0000)];
@@ -38,7 +37,8 @@ const BARS: [(u8, u64); 3] = [(0, 0xFEBF_1000), (1, 0xFEB0_0000), (2, 0xE0_0000_
 pub enum Hypervisor {
     /// QEMU on TCG: real pending bits, only the lowest 8 bits of a vector, interrupts only with Bus Master, registers read 0 without decode.
     Qemu,
-    /// ACRN: no pending bits, 8 vectors, what is rung while masked is dropped, Command means nothing.
+    /// ACRN: no pending bits, 8 vectors, what is rung while masked is dropped, Command means nothing. Registers only, for tests that also make them
+    /// lie; all of it, with several VMs, is in [`acrn`](super::acrn).
     Acrn,
 }
 

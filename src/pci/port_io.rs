@@ -54,7 +54,7 @@ impl ConfigAccess for PortIo {
 }
 
 /// The port cycles that the mechanism is made of.
-trait Ports {
+pub(crate) trait Ports {
     fn read32(&mut self, port: u16) -> u32;
     fn write32(&mut self, port: u16, value: u32);
     fn write16(&mut self, port: u16, value: u16);
@@ -95,20 +95,20 @@ fn is_present(ports: &mut impl Ports) -> bool {
     ports.read32(ADDRESS) == ENABLE
 }
 
-fn read32(ports: &mut impl Ports, address: Address, offset: u16) -> u32 {
+pub(crate) fn read32(ports: &mut impl Ports, address: Address, offset: u16) -> u32 {
     let Some(selected) = select(address, offset) else { return u32::MAX };
     ports.write32(ADDRESS, selected);
     ports.read32(DATA)
 }
 
-fn write32(ports: &mut impl Ports, address: Address, offset: u16, value: u32) {
+pub(crate) fn write32(ports: &mut impl Ports, address: Address, offset: u16, value: u32) {
     if let Some(selected) = select(address, offset) {
         ports.write32(ADDRESS, selected);
         ports.write32(DATA, value);
     }
 }
 
-fn write16(ports: &mut impl Ports, address: Address, offset: u16, value: u16) {
+pub(crate) fn write16(ports: &mut impl Ports, address: Address, offset: u16, value: u16) {
     if let Some(selected) = select(address, offset) {
         ports.write32(ADDRESS, selected);
         // The data port's four bytes are the register's: the upper half is two ports further.

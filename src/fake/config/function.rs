@@ -1,5 +1,6 @@
 //! One function's configuration space, with masks that say which bits can be written.
 
+use core::ops::Range;
 use std::vec;
 use std::vec::Vec;
 
@@ -178,12 +179,26 @@ impl Function {
         &self.bytes
     }
 
-    pub(super) fn read32(&self, offset: u16) -> u32 {
+    /// Where memory BAR `index` lies and ends, if it has an address.
+    pub(in crate::fake) fn memory_bar(&self, index: u8) -> Option<Range<u64>> {
+        let offset = BARS + 4 * u16::from(index);
+        let word = |of: &[u8], at: u16| u32::from_le_bytes(of[usize::from(at)..][..4].try_into().unwrap());
+        let wide = word(&self.bytes, offset) & 0b111 == 0b100;
+        let join = |of: &[u8], otherwise: u32| {
+            let high = if wide { word(of, offset + 4) } else { otherwise };
+            u64::from(high) << 32 | u64::from(word(of, offset) & !0xF)
+        };
+        let (address, mask) = (join(&self.bytes, 0), join(&self.writable, u32::MAX));
+        let memory = word(&self.bytes, offset) & 1 == 0 && address != 0 && mask << 32 != 0;
+        memory.then(|| address..address + mask.wrapping_neg())
+    }
+
+    pub(in crate::fake) fn read32(&self, offset: u16) -> u32 {
         let at = usize::from(offset);
         u32::from_le_bytes(self.bytes[at..at + 4].try_into().unwrap())
     }
 
-    pub(super) fn write(&mut self, offset: u16, value: &[u8]) {
+    pub(in crate::fake) fn write(&mut self, offset: u16, value: &[u8]) {
         for (at, new) in (usize::from(offset)..).zip(value) {
             let writable = self.writable[at];
             self.bytes[at] = self.bytes[at] & !writable & !(new & self.clearable[at]) | new & writable;
