@@ -23,15 +23,26 @@ pub enum OpenError {
         /// Device ID.
         device: u16,
     },
+    /// ivshmem of version 2 (110a:4106), Jailhouse's: other registers at the same offsets, and memory of which parts are read-only.
+    Version2(Address),
+    /// kvmtool's shared memory device, whose registers are I/O ports.
+    Kvmtool {
+        /// Class Code.
+        class: u32,
+        /// The register of BAR0.
+        bar0: u32,
+    },
+    /// QEMU's `ivshmem` device before there were two kinds: its memory may be there only long after the guest was started.
+    Revision(u8),
     /// The header is that of a bridge.
     HeaderType(u8),
-    /// A class other than memory (05h): kvmtool's device, whose registers are I/O ports.
+    /// A class other than memory (05h).
     Class(u32),
     /// A BAR cannot be used.
     Bar(BarError),
     /// The capability list is broken.
     Capability(CapabilityError),
-    /// IVPosition is no id: a device of revision 0 whose server did not answer within the bound.
+    /// IVPosition is no id, nor became one within the bound.
     Id {
         /// What it reads.
         value: u32,
@@ -53,6 +64,18 @@ impl fmt::Display for OpenError {
             Self::Absent(address) => write!(f, "nothing is at {address}"),
             Self::NotIvshmem { vendor, device } => {
                 write!(f, "{vendor:04x}:{device:04x} is no ivshmem device of version 1 (1af4:1110)")
+            }
+            Self::Version2(address) => {
+                write!(
+                    f,
+                    "{address} is an ivshmem device of version 2 (110a:4106, Jailhouse); this driver is for version 1"
+                )
+            }
+            Self::Kvmtool { class, bar0 } => {
+                write!(f, "kvmtool's shared memory device (class {class:#08x}): BAR0 ({bar0:#010x}) is in I/O space")
+            }
+            Self::Revision(revision) => {
+                write!(f, "revision {revision} is QEMU's ivshmem of before 2.6; use ivshmem-plain or ivshmem-doorbell")
             }
             Self::HeaderType(layout) => write!(f, "PCI header layout {layout:#x} is not a device's"),
             Self::Class(class) => write!(f, "class {class:#08x} is not that of memory (05)"),
@@ -123,8 +146,20 @@ mod tests {
             (OpenError::NotFound { seen: 2 }, "none of 2 ivshmem devices is the one selected"),
             (OpenError::Absent(address), "nothing is at 0000:00:03.0"),
             (
-                OpenError::NotIvshmem { vendor: 0x110A, device: 0x4106 },
-                "110a:4106 is no ivshmem device of version 1 (1af4:1110)",
+                OpenError::NotIvshmem { vendor: 0x1AF4, device: 0x1041 },
+                "1af4:1041 is no ivshmem device of version 1 (1af4:1110)",
+            ),
+            (
+                OpenError::Version2(address),
+                "0000:00:03.0 is an ivshmem device of version 2 (110a:4106, Jailhouse); this driver is for version 1",
+            ),
+            (
+                OpenError::Kvmtool { class: 0xFF_0000, bar0: 0x6201 },
+                "kvmtool's shared memory device (class 0xff0000): BAR0 (0x00006201) is in I/O space",
+            ),
+            (
+                OpenError::Revision(0),
+                "revision 0 is QEMU's ivshmem of before 2.6; use ivshmem-plain or ivshmem-doorbell",
             ),
             (OpenError::HeaderType(1), "PCI header layout 0x1 is not a device's"),
             (OpenError::Class(0xFF_0000), "class 0xff0000 is not that of memory (05)"),

@@ -2,11 +2,12 @@
 
 use super::{OpenError, Selector};
 use crate::log::log;
-use crate::pci::{Address, ConfigAccess, Function, Header, functions, size_bar};
+use crate::pci::{Address, BarError, ConfigAccess, Function, Header, bar, functions, size_bar};
 
-/// Red Hat's vendor id and ivshmem's device id. Other devices of the vendor are virtio; Jailhouse's ivshmem of version 2 is
-/// 110a:4106, with other registers at the same offsets.
+/// Red Hat's vendor id and ivshmem's device id. Other devices of the vendor are virtio.
 const ID: (u16, u16) = (0x1AF4, 0x1110);
+/// Siemens's vendor id and the device id of ivshmem's version 2, Jailhouse's.
+const VERSION_2: (u16, u16) = (0x110A, 0x4106);
 /// Memory controllers.
 const CLASS: u32 = 0x05;
 
@@ -17,13 +18,21 @@ pub const fn is_ivshmem(function: &Function) -> bool {
 
 /// The function that a selector means.
 ///
+/// Where there is none that fits, nor any other, but one of version 2 (Jailhouse's), the error is [`OpenError::Version2`].
 /// [`Selector::Size`] sizes BAR2 of each device it meets, up to the one it finds; one that cannot be sized does not fit.
 pub fn find<A: ConfigAccess + ?Sized>(access: &A, selector: &Selector) -> Result<Function, OpenError> {
     let mut seen = 0usize;
     if let Selector::Address(address) = selector {
         return Function::read(access, *address).ok_or(OpenError::Absent(*address));
     }
-    for function in functions(access).filter(is_ivshmem) {
+    let mut version_2 = None;
+    for function in functions(access) {
+        if is_version_2(&function) {
+            version_2 = version_2.or(Some(function.address));
+        }
+        if !is_ivshmem(&function) {
+            continue;
+        }
         let fits = match *selector {
             Selector::Address(_) => false,
             Selector::Nth(n) => seen == n,
@@ -36,12 +45,22 @@ pub fn find<A: ConfigAccess + ?Sized>(access: &A, selector: &Selector) -> Result
         seen = seen.saturating_add(1);
     }
     log!(error, "none of {=usize} ivshmem devices is {}", seen, selector);
-    Err(OpenError::NotFound { seen })
+    match version_2 {
+        Some(address) if seen == 0 => Err(OpenError::Version2(address)),
+        _ => Err(OpenError::NotFound { seen }),
+    }
 }
 
-/// Refuses what is no ivshmem device of version 1.
-pub(super) fn check(function: &Function) -> Result<Address, OpenError> {
-    let Function { address, vendor, device, header_type, class, .. } = *function;
+fn is_version_2(function: &Function) -> bool {
+    (function.vendor, function.device) == VERSION_2
+}
+
+/// Refuses what is no ivshmem device of version 1 and revision 1 or later.
+pub(super) fn check<A: ConfigAccess + ?Sized>(access: &A, function: &Function) -> Result<Address, OpenError> {
+    let Function { address, vendor, device, revision, header_type, class, .. } = *function;
+    if is_version_2(function) {
+        return Err(OpenError::Version2(address));
+    }
     if !is_ivshmem(function) {
         return Err(OpenError::NotIvshmem { vendor, device });
     }
@@ -49,7 +68,14 @@ pub(super) fn check(function: &Function) -> Result<Address, OpenError> {
         return Err(OpenError::HeaderType(header_type));
     }
     if class >> 16 != CLASS {
-        return Err(OpenError::Class(class));
+        return match bar(access, address, 0) {
+            // kvmtool hw/pci-shmem.c.
+            Err(BarError::Io { value, .. }) => Err(OpenError::Kvmtool { class, bar0: value }),
+            _ => Err(OpenError::Class(class)),
+        };
+    }
+    if revision == 0 {
+        return Err(OpenError::Revision(revision));
     }
     Ok(address)
 }

@@ -22,7 +22,7 @@ pub struct Options {
 pub struct Layout {
     /// Where the function sits.
     pub address: Address,
-    /// Revision ID: 1, or 0 up to QEMU 2.5.
+    /// Revision ID: 1 on everything known. Revision 0, QEMU's up to 2.5, is refused.
     pub revision: u8,
     /// Subsystem Vendor ID and Subsystem ID.
     pub subsystem: (u16, u16),
@@ -63,7 +63,7 @@ impl Layout {
         function: &Function,
         options: Options,
     ) -> Result<(Self, Command), OpenError> {
-        let address = find::check(function)?;
+        let address = find::check(access, function)?;
         let header = Header::new(access, address);
         let bar0 = bar(access, address, 0)?;
         let bar2 = bar(access, address, 2)?;

@@ -39,6 +39,7 @@ impl fmt::Display for Kind {
 pub struct Device {
     layout: Layout,
     id: u16,
+    id_may_be_lost: bool,
     registers: Region,
     memory: Option<SharedMemory>,
     vectors: Result<msix::Vectors, MsixError>,
@@ -119,10 +120,11 @@ impl Device {
                 msix::Vectors::map(placement, layout.quirks().pending_bits, mapper)
             },
         };
-        if id == 0 && layout.id.is_none() && layout.quirks().id_may_be_lost {
+        let id_may_be_lost = id == 0 && layout.id.is_none() && layout.quirks().id_may_be_lost;
+        if id_may_be_lost {
             log!(warn, "{}: IVPosition is 0, which this hypervisor also answers for other ids", layout.address);
         }
-        Ok(Self { layout, id, registers, memory: Some(memory), vectors })
+        Ok(Self { layout, id, id_may_be_lost, registers, memory: Some(memory), vectors })
     }
 
     /// What opening found out, with the id: enough to open the device elsewhere without probing.
@@ -175,6 +177,14 @@ impl Device {
         self.id
     }
 
+    /// Whether [`id`](Self::id) may be that of another VM: IVPosition read 0 on a hypervisor that also answers 0 once it has lost the id, as ACRN
+    /// up to v3.2 has when firmware sized BAR0. Peers that ring it ring VM 0 then.
+    ///
+    /// [`Options::id_override`] settles it, with the VM's id from the scenario.
+    pub fn id_may_be_lost(&self) -> bool {
+        self.id_may_be_lost
+    }
+
     /// The hypervisor differences that apply.
     pub fn quirks(&self) -> &'static quirks::Quirks {
         self.layout.quirks()
@@ -225,7 +235,7 @@ fn check_present<A: ConfigAccess + ?Sized>(access: &A, address: Address) -> Resu
     Err(DeviceGone)
 }
 
-/// Reads the device's own id. From revision 1 on it is there at once; in revision 0 it is -1 until the server has answered.
+/// Reads the device's own id. From revision 1 on it is there at once, at the first read; what is no id is waited for, for a bounded time.
 fn read_id(registers: &Region) -> Result<u16, OpenError> {
     let mut value = u32::MAX;
     for _ in 0..ID_READS {

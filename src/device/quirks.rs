@@ -77,15 +77,16 @@ pub const TABLE: [Quirks; 6] = [
         pending_bits: false, keeps_masked_doorbells: false, needs_bus_master: false, id_may_be_lost: false,
         id_survives_restart: false, subsystem_is_region: true, memory_may_move: false,
     },
-    // ACRN up to v3.2: Subsystem 0:0, IVPosition zeroed when BAR0 is sized or rewritten.
+    // ACRN up to v3.2: Subsystem 0:0, IVPosition zeroed when BAR0 is sized or rewritten. StratoVirt devices/src/misc/ivshmem.rs, whose
+    // vectors nobody can ring: IVPosition is 0 and Doorbell does nothing.
     Quirks {
-        name: "ACRN hypervisor up to v3.2", subsystem_vendor: 0, msix: true, doorbell_vectors: 8,
+        name: "ACRN hypervisor up to v3.2, or StratoVirt with vectors", subsystem_vendor: 0, msix: true, doorbell_vectors: 8,
         pending_bits: false, keeps_masked_doorbells: false, needs_bus_master: false, id_may_be_lost: true,
         id_survives_restart: true, subsystem_is_region: false, memory_may_move: true,
     },
-    // Cloud Hypervisor devices/src/ivshmem.rs (reads of 8 or 16 bits end it), or ACRN's device model up to v3.2.
+    // Cloud Hypervisor devices/src/ivshmem.rs (reads of 8 or 16 bits end it), ACRN's device model up to v3.2, StratoVirt without vectors.
     Quirks {
-        name: "Cloud Hypervisor, or ACRN device model up to v3.2", subsystem_vendor: 0, msix: false, doorbell_vectors: 0,
+        name: "Cloud Hypervisor, StratoVirt, or ACRN device model up to v3.2", subsystem_vendor: 0, msix: false, doorbell_vectors: 0,
         pending_bits: false, keeps_masked_doorbells: false, needs_bus_master: false, id_may_be_lost: false,
         id_survives_restart: false, subsystem_is_region: false, memory_may_move: false,
     },

@@ -132,12 +132,10 @@ fn an_override_spares_ivposition() {
 }
 
 #[test]
-fn revision_0_is_waited_for() {
-    let function = Function::ivshmem_doorbell(4096, 1).class(0x05_0000, 0);
-    let machine = Machine::new(Hypervisor::Qemu, 7, function).unwrap();
+fn an_id_that_comes_late_is_waited_for() {
+    let machine = qemu(1);
     machine.script_id([u32::MAX; 1000]);
-    let device = open(&machine).unwrap();
-    assert_eq!((device.id(), device.revision()), (7, 0));
+    assert_eq!(open(&machine).unwrap().id(), 5);
 }
 
 #[test]
@@ -208,8 +206,8 @@ fn what_is_no_ivshmem_device_is_refused() {
         opened.unwrap_err()
     };
     let assigned = || Function::ivshmem_plain(4096).assigned(0, BAR0).assigned(2, BAR2);
-    let id = Function::new(0x110A, 0x4106);
-    assert_eq!(refused(id), OpenError::NotIvshmem { vendor: 0x110A, device: 0x4106 });
+    let virtio = Function::new(0x1AF4, 0x1041);
+    assert_eq!(refused(virtio), OpenError::NotIvshmem { vendor: 0x1AF4, device: 0x1041 });
     assert_eq!(refused(assigned().class(0xFF_0000, 1)), OpenError::Class(0xFF_0000));
     assert_eq!(refused(assigned().header_type(1)), OpenError::HeaderType(1));
     let io = assigned().io(0, 0xC000, 256);
