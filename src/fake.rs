@@ -12,4 +12,5 @@ mod pages;
 pub mod ports;
 pub mod registers;
 pub mod stratovirt;
+pub mod topology;
 pub mod vm;

@@ -2,12 +2,15 @@
 //!
 //! Everything here reads and writes configuration space through [`ConfigAccess`], which [`Ecam`], [`PortIo`] and [`Access`] implement
 //! (and `fake::config` for tests). [`auto`] picks the mechanism, [`functions`] yields what is there, and [`Header`], [`bar`], [`size_bar`] and
-//! [`capabilities`] look closer. Whatever configuration space contains, each call ends after a number of reads that its documentation states.
+//! [`capabilities`] look closer.
+//! [`assign`] gives BARs a place that firmware did not, through any [`Bridge`]; nothing else here changes what is assigned. Whatever configuration space contains, each call ends after a number of reads that its documentation states.
 
 mod access;
 mod address;
+mod assign;
 mod auto;
 mod bar;
+mod bridge;
 mod capability;
 mod ecam;
 mod header;
@@ -20,8 +23,10 @@ mod walk;
 
 pub use access::{Buses, ConfigAccess};
 pub use address::{Address, AddressError};
+pub use assign::{AssignError, Assigned, Windows, assign, number_buses};
 pub use auto::{Access, AutoError, auto};
 pub use bar::{Bar, BarError, BarRange, Width, bar, size_bar};
+pub use bridge::{Bridge, BridgeError, BusNumbers, Window};
 pub use capability::{Capabilities, Capability, CapabilityError, capabilities, find_capability};
 pub use ecam::{Allocation, AllocationError, BUS_SIZE, Ecam, EcamError, MAX_ALLOCATIONS};
 pub use header::{Command, Function, Header, Status};

@@ -2,7 +2,7 @@
 //!
 //! A [`ConfigSpace`] holds [`Function`]s, records every cycle, and can answer chosen reads with a script or lose all its functions after some
 //! number of cycles. [`Garbage`] is no configuration space at all. Bus numbers are as firmware would have programmed them: a
-//! function behind a bridge is put at its address, and a bridge routes nothing.
+//! function behind a bridge is put at its address, and a bridge routes nothing: for that there is [`Topology`](super::topology::Topology).
 //!
 //! ```
 //! use ivshmem::fake::config::{ConfigSpace, Function};
@@ -32,6 +32,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::vec;
 use std::vec::Vec;
 
+mod bridge;
 mod function;
 mod garbage;
 mod ivshmem;

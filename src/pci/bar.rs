@@ -20,7 +20,7 @@ const TYPE_32: u32 = 0b00 << 1;
 const TYPE_64: u32 = 0b10 << 1;
 const PREFETCHABLE: u32 = 1 << 3;
 /// What is not address in a memory register.
-const FLAGS: u32 = 0xF;
+pub(super) const FLAGS: u32 = 0xF;
 
 /// A memory base address register, decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,7 +49,7 @@ pub enum Width {
 
 impl Width {
     /// The last address such a register can hold.
-    const fn last_address(self) -> u64 {
+    pub(super) const fn last_address(self) -> u64 {
         match self {
             Self::Bits32 => 0xFFFF_FFFF,
             Self::Bits64 => u64::MAX,
@@ -110,12 +110,12 @@ impl BarRange {
 
 /// A private copy of a function's base address registers, each read once.
 #[derive(Debug)]
-struct Registers {
+pub(super) struct Registers {
     values: heapless::Vec<u32, MOST>,
 }
 
 impl Registers {
-    fn read<A: ConfigAccess + ?Sized>(access: &A, address: Address) -> Result<Self, BarError> {
+    pub(super) fn read<A: ConfigAccess + ?Sized>(access: &A, address: Address) -> Result<Self, BarError> {
         let count = match header_type(access, address) {
             (0, _) => 6,
             (1, _) => 2,
@@ -126,13 +126,13 @@ impl Registers {
         Ok(Self { values })
     }
 
-    fn value(&self, index: u8) -> Result<u32, BarError> {
+    pub(super) fn value(&self, index: u8) -> Result<u32, BarError> {
         let count = self.values.len().try_into().unwrap_or(u8::MAX);
         self.values.get(usize::from(index)).copied().ok_or(BarError::Index { index, count })
     }
 
     /// Decodes register `index`, which may be unassigned.
-    fn decode(&self, index: u8) -> Result<Bar, BarError> {
+    pub(super) fn decode(&self, index: u8) -> Result<Bar, BarError> {
         let value = self.value(index)?;
         if !self.starts().any(|start| start == index) {
             return Err(BarError::UpperHalf { index });
@@ -153,7 +153,7 @@ impl Registers {
     }
 
     /// The numbers of the registers that are not upper halves.
-    fn starts(&self) -> impl Iterator<Item = u8> {
+    pub(super) fn starts(&self) -> impl Iterator<Item = u8> {
         let mut upper_half = false;
         (0_u8..).zip(&self.values).filter_map(move |(index, value)| {
             let start = !upper_half;
@@ -173,7 +173,7 @@ impl Registers {
 }
 
 /// The offset of register `index`, 0 to 5.
-fn register(index: u8) -> u16 {
+pub(super) fn register(index: u8) -> u16 {
     FIRST.saturating_add(u16::from(index).saturating_mul(4))
 }
 

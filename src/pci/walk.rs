@@ -18,6 +18,12 @@ pub fn functions<A: ConfigAccess + ?Sized>(access: &A) -> Functions<'_, A> {
     Functions { access, range: 0, bus: None, next: None }
 }
 
+/// Every function on one bus.
+pub(super) fn functions_on<A: ConfigAccess + ?Sized>(access: &A, segment: u16, bus: u8) -> Functions<'_, A> {
+    // No range follows the last one, and so no bus this one.
+    Functions { access, range: u16::MAX, bus: None, next: Address::new(segment, bus, 0, 0).ok() }
+}
+
 /// Iterator made by [`functions`].
 #[derive(Debug)]
 pub struct Functions<'a, A: ?Sized> {

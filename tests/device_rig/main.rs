@@ -3,6 +3,7 @@
 //! No guest runs. The test makes the CPU's bus cycles through qtest, and this project's server gives the device its peers.
 //! Every test is skipped, and says so, where QEMU is not installed.
 
+mod assign;
 mod closing;
 mod doorbells;
 mod gone;

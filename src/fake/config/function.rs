@@ -76,16 +76,6 @@ impl Function {
         self
     }
 
-    /// A bridge to PCI, between these buses.
-    #[must_use]
-    pub fn bridge(self, primary: u8, secondary: u8, subordinate: u8) -> Self {
-        self.class(0x06_0400, 0).header_type(1).register(
-            0x18,
-            u32::from_le_bytes([primary, secondary, subordinate, 0]),
-            0x00FF_FFFF,
-        )
-    }
-
     /// With a 32-bit memory BAR of `size` bytes, a power of two from 16; address 0 is not assigned.
     #[must_use]
     pub fn memory32(self, index: u8, address: u32, size: u32) -> Self {
@@ -172,6 +162,12 @@ impl Function {
             }
         }
         self
+    }
+
+    /// The bits of a register that can be written.
+    pub(in crate::fake) fn writable(&self, offset: u16) -> u32 {
+        let at = usize::from(offset);
+        u32::from_le_bytes(self.writable[at..at + 4].try_into().unwrap())
     }
 
     /// All of it.

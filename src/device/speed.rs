@@ -1,0 +1,69 @@
+//! How fast BAR2 is: the memory type that it really got, whatever the tables say.
+
+use crate::memory::{Memory, SharedMemory};
+use core::fmt;
+
+/// Loads that are timed together.
+const LOADS: u64 = 64;
+/// How often: the fastest counts, so that an interrupt in between does not.
+const ROUNDS: u32 = 4;
+/// More ticks than this for a load of a line that was just loaded, and the line does not stay in a cache.
+const CACHED: u64 = 50;
+
+/// What [`Device::probe_memory`](super::Device::probe_memory) found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum MemorySpeed {
+    /// Loads are served by a cache, as of memory that is mapped write-back.
+    WriteBack {
+        /// Ticks of the clock for each, rounded down.
+        cycles: u64,
+    },
+    /// Each load goes to the memory: it is uncached or write-combining, and a channel some fifty times slower.
+    Slow {
+        /// Ticks of the clock for each, rounded down.
+        cycles: u64,
+    },
+}
+
+impl fmt::Display for MemorySpeed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::WriteBack { cycles } => write!(f, "cached ({cycles} cycles a load)"),
+            Self::Slow { cycles } => write!(f, "not cached ({cycles} cycles a load)"),
+        }
+    }
+}
+
+/// Times loads of the first word: 257 in all, and 8 looks at the clock. Nothing is stored.
+pub(super) fn probe(memory: &SharedMemory, mut clock: impl FnMut() -> u64) -> MemorySpeed {
+    // Into the cache, if it may be there.
+    memory.load(0);
+    let mut fastest = u64::MAX;
+    for _ in 0..ROUNDS {
+        completed();
+        let start = clock();
+        completed();
+        for _ in 0..LOADS {
+            memory.load(0);
+        }
+        completed();
+        // A clock that goes backwards says nothing of this round.
+        if let Some(ticks) = clock().checked_sub(start) {
+            fastest = fastest.min(ticks);
+        }
+    }
+    let cycles = fastest.checked_div(LOADS).unwrap_or(u64::MAX);
+    if cycles <= CACHED { MemorySpeed::WriteBack { cycles } } else { MemorySpeed::Slow { cycles } }
+}
+
+/// Returns when every load before it has its value: a time-stamp counter is else read while uncached loads are still on their way.
+fn completed() {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: the instruction is part of every x86_64 CPU, and touches no register, flag or memory.
+    unsafe {
+        core::arch::asm!("lfence", options(nostack, preserves_flags))
+    };
+    #[cfg(not(target_arch = "x86_64"))]
+    core::sync::atomic::fence(core::sync::atomic::Ordering::SeqCst);
+}

@@ -1,0 +1,130 @@
+//! What has no place, and how much room it needs.
+
+use super::survey::Survey;
+use super::{AssignError, Kind, Undoable};
+use crate::pci::bar::{Registers, register};
+use crate::pci::bridge::GRANULE;
+use crate::pci::{Address, BarError, Bridge, ConfigAccess, Width, size_bar};
+use heapless::Vec;
+
+/// No BAR shares a page with another: they may be mapped with different caching.
+const PAGE: u64 = 4096;
+
+/// A memory BAR without an address.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Unassigned {
+    pub(super) index: u8,
+    pub(super) size: u64,
+    pub(super) width: Width,
+    pub(super) prefetchable: bool,
+}
+
+impl Unassigned {
+    /// Those of a function, largest first. They are sized; nothing else is.
+    pub(super) fn of<A: ConfigAccess + ?Sized>(access: &A, address: Address) -> Result<Vec<Self, 6>, BarError> {
+        let registers = Registers::read(access, address)?;
+        let mut found = Vec::new();
+        for index in registers.starts() {
+            let Ok(bar) = registers.decode(index) else { continue };
+            if bar.address != 0 {
+                continue;
+            }
+            match size_bar(access, address, index) {
+                Err(BarError::Absent { .. }) => {}
+                Err(error) => return Err(error),
+                Ok(size) => {
+                    let (width, prefetchable) = (bar.width, bar.prefetchable);
+                    // As many as there are registers.
+                    let _ = found.push(Self { index, size, width, prefetchable });
+                }
+            }
+        }
+        found.sort_unstable_by_key(|bar: &Self| (core::cmp::Reverse(bar.size), bar.index));
+        Ok(found)
+    }
+
+    /// Bytes to keep free for it, and its alignment.
+    pub(super) fn room(&self) -> u64 {
+        self.size.max(PAGE)
+    }
+
+    /// Which window of a bridge it is for.
+    fn kind(&self) -> Kind {
+        // A prefetchable window may be anywhere, and 32 bits reach below 4 GiB only.
+        if self.prefetchable && self.width == Width::Bits64 { Kind::Prefetchable } else { Kind::Memory }
+    }
+
+    /// Gives it an address.
+    pub(super) fn write<A: ConfigAccess + ?Sized>(
+        &self,
+        access: &A,
+        address: Address,
+        at: u64,
+    ) -> Result<(), AssignError> {
+        let bar = |error| AssignError::Bar { address, error };
+        let flags = Registers::read(access, address).and_then(|registers| registers.value(self.index)).map_err(bar)?;
+        let take = |index, written| {
+            let offset = register(index);
+            access.write32(address, offset, written);
+            let found = access.read32(address, offset);
+            if found == written { Ok(()) } else { Err(AssignError::NotTaken { address, offset, written, found }) }
+        };
+        take(self.index, at as u32 | flags)?;
+        match self.width {
+            Width::Bits32 => Ok(()),
+            Width::Bits64 => take(self.index.saturating_add(1), (at >> 32) as u32),
+        }
+    }
+}
+
+/// Room for a window.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Need {
+    /// Bytes; 0 if nothing needs one.
+    pub(super) size: u64,
+    /// The largest BAR.
+    pub(super) largest: u64,
+}
+
+impl<A: ConfigAccess + ?Sized> Survey<'_, Undoable<'_, A>> {
+    /// Of a bridge; whatever that takes is undone at once.
+    pub(super) fn prefetchable_width(&self, address: Address) -> Option<Width> {
+        Bridge::at(self.access.inner(), address)?.prefetchable_width()
+    }
+
+    /// What is unassigned behind the bridge at `level` and belongs in this window of it: of the target and the bridges on the way to it
+    /// alone, or of everything, and then twice that if there is more, so that it fits whatever comes first.
+    pub(super) fn need(
+        &self,
+        level: usize,
+        bridge: &Bridge<'_, Undoable<'_, A>>,
+        kind: Kind,
+        only_target: bool,
+    ) -> Need {
+        let numbers = bridge.numbers();
+        let inner = self.path.get(level.saturating_add(1)..).unwrap_or_default();
+        let no_prefetchable = self.prefetchable_width(bridge.address()).is_none();
+        let mut need = Need { size: 0, largest: 0 };
+        let mut more = false;
+        for address in &self.functions {
+            let own = *address == self.target || inner.contains(address);
+            if only_target && !own || !(numbers.secondary..=numbers.subordinate).contains(&address.bus()) {
+                continue;
+            }
+            for bar in Unassigned::of(self.access.inner(), *address).unwrap_or_default() {
+                if bar.kind() != kind && !(no_prefetchable && kind == Kind::Memory) {
+                    continue;
+                }
+                more |= !own;
+                // Windows of bridges further in consist of whole granules.
+                let least = if address.bus() == numbers.secondary { PAGE } else { GRANULE };
+                need.size = need.size.saturating_add(bar.size.max(least));
+                need.largest = need.largest.max(bar.size);
+            }
+        }
+        if more {
+            need.size = need.size.saturating_mul(2);
+        }
+        need
+    }
+}
