@@ -12,6 +12,7 @@ mod layout;
 mod open;
 pub mod quirks;
 mod selector;
+mod speed;
 
 pub use doorbell::{DoorbellRegister, RingError};
 pub use error::{DeviceGone, OpenError};
@@ -19,6 +20,7 @@ pub use find::{find, is_ivshmem};
 pub use layout::{Layout, Options, Vectors};
 pub use open::{Device, Kind};
 pub use selector::{Selector, SelectorError};
+pub use speed::MemorySpeed;
 
 /// BAR0's registers, at byte offsets from its start.
 ///

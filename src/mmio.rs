@@ -3,6 +3,7 @@
 use core::fmt;
 use core::ptr::NonNull;
 
+pub mod memory_type;
 mod offset;
 #[cfg(target_arch = "x86_64")]
 mod page_table;

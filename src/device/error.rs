@@ -49,6 +49,11 @@ pub enum OpenError {
         /// Reads after which it was given up.
         reads: u32,
     },
+    /// The memory is smaller than a page of 4 KiB, so that what shares the page with it would be mapped with it.
+    SubPage {
+        /// Bytes of memory.
+        size: u64,
+    },
     /// The memory is larger than the address space.
     MemoryTooLarge(u64),
     /// The device could not be mapped.
@@ -79,9 +84,13 @@ impl fmt::Display for OpenError {
             }
             Self::HeaderType(layout) => write!(f, "PCI header layout {layout:#x} is not a device's"),
             Self::Class(class) => write!(f, "class {class:#08x} is not that of memory (05)"),
+            Self::Bar(error @ BarError::Unassigned { .. }) => {
+                write!(f, "{error}: no firmware gave it one; `pci::assign` can")
+            }
             Self::Bar(error) => error.fmt(f),
             Self::Capability(error) => error.fmt(f),
             Self::Id { value, reads } => write!(f, "IVPosition is {value:#x} after {reads} reads, and no id"),
+            Self::SubPage { size } => write!(f, "{size} bytes of memory are less than a page of 4096"),
             Self::MemoryTooLarge(size) => write!(f, "{size} bytes of memory do not fit the address space"),
             Self::Map(error) => error.fmt(f),
             Self::DeviceGone => DeviceGone.fmt(f),
@@ -163,7 +172,12 @@ mod tests {
             ),
             (OpenError::HeaderType(1), "PCI header layout 0x1 is not a device's"),
             (OpenError::Class(0xFF_0000), "class 0xff0000 is not that of memory (05)"),
-            (BarError::Unassigned { index: 2, value: 0xC }.into(), "BAR2 (0x0000000c) has no address"),
+            (
+                BarError::Unassigned { index: 2, value: 0xC }.into(),
+                "BAR2 (0x0000000c) has no address: no firmware gave it one; `pci::assign` can",
+            ),
+            (BarError::HeaderType(2).into(), "PCI header layout 0x2 is neither 0 nor 1"),
+            (OpenError::SubPage { size: 2048 }, "2048 bytes of memory are less than a page of 4096"),
             (CapabilityError::Loop { offset: 0x40 }.into(), "the capability list comes back to 0x40"),
             (
                 OpenError::Id { value: 0x1_0000, reads: 1_000_000 },

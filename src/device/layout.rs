@@ -6,6 +6,9 @@ use crate::msix::{BarExtent, Capability, MsixError, Placement};
 use crate::pci::{Address, Bar, BarError, BarRange, Command, ConfigAccess, Function, Header};
 use crate::pci::{Width, bar, find_capability, size_bar};
 
+/// The least that can be mapped with a caching of its own.
+const PAGE: u64 = 4096;
+
 /// What the caller knows better than the device.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
@@ -68,6 +71,9 @@ impl Layout {
         let bar0 = bar(access, address, 0)?;
         let bar2 = bar(access, address, 2)?;
         let size = size_bar(access, address, 2)?;
+        if size < PAGE {
+            return Err(OpenError::SubPage { size });
+        }
         let registers = BarRange { index: 0, address: bar0.address, size: register::BAR0_SIZE };
         registers.disjoint(BarRange { index: 2, address: bar2.address, size })?;
 

@@ -67,3 +67,51 @@ fn completed() {
     #[cfg(not(target_arch = "x86_64"))]
     core::sync::atomic::fence(core::sync::atomic::Ordering::SeqCst);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use core::ptr::NonNull;
+    use std::cell::Cell;
+    use std::string::ToString;
+
+    /// Probes while the clock shows these times, one after the other, and returns how often it was looked at too.
+    fn probed(times: [u64; 8]) -> (MemorySpeed, usize) {
+        let mut words = [0_u64; 8];
+        // SAFETY: the array is aligned, outlives the memory and is not touched while it exists.
+        let memory = unsafe { SharedMemory::new(NonNull::from(&mut words).cast(), 64) };
+        let looks = Cell::new(0);
+        let speed = probe(&memory, || {
+            looks.set(looks.get() + 1);
+            times[looks.get() - 1]
+        });
+        (speed, looks.get())
+    }
+
+    #[test]
+    fn up_to_50_cycles_a_load_are_cached() {
+        for (ticks, expected) in [
+            (64 * 4, MemorySpeed::WriteBack { cycles: 4 }),
+            (64 * 51 - 1, MemorySpeed::WriteBack { cycles: 50 }),
+            (64 * 51, MemorySpeed::Slow { cycles: 51 }),
+            (64 * 900, MemorySpeed::Slow { cycles: 900 }),
+        ] {
+            let times = [0, ticks, 0, ticks, 0, ticks, 0, ticks];
+            assert_eq!(probed(times), (expected, 8));
+        }
+    }
+
+    #[test]
+    fn the_fastest_round_counts_and_a_clock_that_goes_backwards_does_not() {
+        let times = [0, 1 << 40, 100, 100 + 640, 0, 1 << 30, 700, 500];
+        assert_eq!(probed(times).0, MemorySpeed::WriteBack { cycles: 10 });
+        let backwards = probed([9, 1, 9, 1, 9, 1, 9, 1]).0;
+        assert!(matches!(backwards, MemorySpeed::Slow { .. }), "nothing was learned");
+    }
+
+    #[test]
+    fn says_how_many_cycles() {
+        assert_eq!(MemorySpeed::WriteBack { cycles: 4 }.to_string(), "cached (4 cycles a load)");
+        assert_eq!(MemorySpeed::Slow { cycles: 900 }.to_string(), "not cached (900 cycles a load)");
+    }
+}

@@ -5,6 +5,7 @@ use crate::fake::config::{ConfigSpace, Cycle, Function, Garbage};
 use crate::fake::machine::{Access, Hypervisor, Machine};
 use crate::memory::Memory;
 use crate::mmio::Caching;
+use crate::mmio::memory_type::{MemoryType, Mtrrs, Pat};
 use crate::msix::{Message, MsixError};
 use crate::notify::Doorbell;
 use crate::pci::BarError;
@@ -224,16 +225,52 @@ fn what_is_no_ivshmem_device_is_refused() {
 
 #[test]
 fn bars_that_overlap_are_refused_and_configuration_space_is_as_it_was() {
-    let registers_in_memory = Function::ivshmem_plain(1 << 20).assigned(0, 0xFE00_0100).assigned(2, 0xFE00_0000);
-    let memory_in_registers = Function::ivshmem_plain(16).assigned(0, 0xFE00_0100).assigned(2, 0xFE00_0180);
-    for overlapping in [registers_in_memory, memory_in_registers] {
-        let space = ConfigSpace::new().with(Machine::ADDRESS, overlapping);
+    let overlapping = Function::ivshmem_plain(1 << 20).assigned(0, 0xFE00_0100).assigned(2, 0xFE00_0000);
+    let space = ConfigSpace::new().with(Machine::ADDRESS, overlapping);
+    let before = space.contents();
+    // SAFETY: nothing is mapped: the BARs overlap.
+    let opened = unsafe { Device::open(&space, &mut qemu(1).mapper(), Selector::default(), Options::default()) };
+    assert!(matches!(opened.unwrap_err(), OpenError::Bar(BarError::Overlap { .. })));
+    assert_eq!(space.contents(), before);
+}
+
+#[test]
+fn memory_of_less_than_a_page_is_refused_and_configuration_space_is_as_it_was() {
+    for size in [16, 256, 2048] {
+        let function = Function::ivshmem_plain(size).assigned(0, 0xFE00_0000).assigned(2, 0xFE00_1000);
+        let space = ConfigSpace::new().with(Machine::ADDRESS, function);
         let before = space.contents();
-        // SAFETY: nothing is mapped: the BARs overlap.
+        // SAFETY: nothing is mapped: the memory is too small.
         let opened = unsafe { Device::open(&space, &mut qemu(1).mapper(), Selector::default(), Options::default()) };
-        assert!(matches!(opened.unwrap_err(), OpenError::Bar(BarError::Overlap { .. })));
+        assert_eq!(opened.unwrap_err(), OpenError::SubPage { size });
         assert_eq!(space.contents(), before);
     }
+}
+
+#[test]
+fn the_memory_type_is_that_of_bar2() {
+    let device = open(&qemu(1)).unwrap();
+    let mtrrs = |base: u64| Mtrrs { default_type: 0xC06, ranges: [(base, 0xFF_FFF0_0800)].into_iter().collect() };
+    assert_eq!(device.memory_type(Pat::RESET, &mtrrs(BAR2)), Ok(MemoryType::Uncacheable));
+    assert_eq!(device.memory_type(Pat::RESET, &mtrrs(BAR2 + (1 << 20))), Ok(MemoryType::WriteBack));
+    let write_combining = Pat(Pat::RESET.0 & !0xFF | 1);
+    assert_eq!(device.memory_type(write_combining, &mtrrs(0)), Ok(MemoryType::WriteCombining));
+}
+
+#[test]
+fn memory_is_probed_until_it_is_given_away_and_nothing_else_is_accessed() {
+    let machine = qemu(1);
+    let mut device = open(&machine).unwrap();
+    machine.take_trace();
+    let mut now = 0;
+    let clock = || {
+        now += 640;
+        now
+    };
+    assert_eq!(device.probe_memory(clock), Some(MemorySpeed::WriteBack { cycles: 10 }));
+    assert_eq!(machine.take_trace(), []);
+    device.memory();
+    assert_eq!(device.probe_memory(|| 0), None);
 }
 
 #[test]

@@ -25,7 +25,7 @@ pub enum MemoryType {
     UncachedMinus = 7,
 }
 
-use MemoryType::{UncachedMinus, Uncacheable, WriteBack, WriteCombining, WriteProtected, WriteThrough};
+use MemoryType::{Uncacheable, UncachedMinus, WriteBack, WriteCombining, WriteProtected, WriteThrough};
 
 impl MemoryType {
     /// The type of a page: the MTRRs' for its address, and the PAT entry's that its table entry chooses (SDM table "Effective
@@ -247,9 +247,11 @@ mod msr {
             // SAFETY: the CPU has the register; the caller promises ring 0.
             let count = unsafe { Msr::new(MTRRCAP).read() } & 0xFF;
             let ranges = (0..count as u32).take(super::MAX_RANGES).map(|n| {
-                let base = PHYSBASE.saturating_add(n.saturating_mul(2));
+                let register = PHYSBASE.saturating_add(n.saturating_mul(2));
                 // SAFETY: the capability register says that the CPU has this pair; the caller promises ring 0.
-                let (base, mask) = (unsafe { Msr::new(base).read() }, unsafe { Msr::new(base.saturating_add(1)).read() });
+                let base = unsafe { Msr::new(register).read() };
+                // SAFETY: as for its other half.
+                let mask = unsafe { Msr::new(register.saturating_add(1)).read() };
                 (base, mask)
             });
             let ranges = ranges.collect();

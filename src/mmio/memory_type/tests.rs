@@ -115,18 +115,9 @@ fn each_error_says_the_value_or_the_types() {
     for (error, text) in [
         (MemoryTypeError::Reserved(3), "0x3 is no memory type"),
         (MemoryTypeError::Entry(8), "the page attribute table has no entry 8"),
-        (
-            MemoryTypeError::Conflict(WriteCombining, WriteBack),
-            "range registers say WC and WB of the same memory",
-        ),
-        (
-            MemoryTypeError::Mixed { part: Uncacheable, rest: WriteBack },
-            "a part of the memory is UC, the rest WB",
-        ),
-        (
-            MemoryTypeError::Range { physical: 0x1000, length: 3 },
-            "3 bytes at 0x1000 are no BAR above 1 MiB",
-        ),
+        (MemoryTypeError::Conflict(WriteCombining, WriteBack), "range registers say WC and WB of the same memory"),
+        (MemoryTypeError::Mixed { part: Uncacheable, rest: WriteBack }, "a part of the memory is UC, the rest WB"),
+        (MemoryTypeError::Range { physical: 0x1000, length: 3 }, "3 bytes at 0x1000 are no BAR above 1 MiB"),
     ] {
         assert_eq!(error.to_string(), text);
     }

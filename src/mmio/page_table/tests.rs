@@ -149,6 +149,26 @@ fn bar2_at_896_gib_maps() {
 }
 
 #[test]
+fn bar2_is_mapped_by_the_largest_pages_of_its_size_wherever_it_is_placed() {
+    for bits in 12..=34 {
+        let size = 1_u64 << bits;
+        let page = [GIB, 2 << 20, 4096].into_iter().find(|page| *page <= size).unwrap();
+        // Right above RAM, in the hole, and where OVMF puts it: each on a multiple of its size, as BARs are.
+        for bar2 in [4 * GIB, 0x8000_0000, 896 * GIB].map(|address| address.next_multiple_of(size)) {
+            for options in [identity(PageSize::Size1GiB), window(0xFFFF_9000_0000_0000, 64 * GIB)] {
+                let mut arena = Arena::new(8 + 512);
+                let mut mapper = arena.mapper(options);
+                // What is in the window before it does not keep it from its alignment.
+                map(&mut mapper, 0x7EBF_1000, 256, Caching::Uncached).unwrap();
+                let address = map(&mut mapper, bar2, size, Caching::WriteBack).unwrap();
+                let pages = arena.check(address, bar2, size, PRESENT | WRITABLE);
+                assert_eq!(pages, [(page, size / page)].into(), "{size:#x} bytes at {bar2:#x}");
+            }
+        }
+    }
+}
+
+#[test]
 fn registers_are_uncached_and_keep_their_offset_in_the_page() {
     let mut arena = Arena::new(8);
     let mut mapper = arena.mapper(window(0xFFFF_9000_0000_0000, GIB));
