@@ -3,6 +3,7 @@
 use super::log::PATIENCE;
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
+use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
@@ -11,6 +12,8 @@ use std::os::unix::net::UnixStream;
 #[derive(Debug)]
 pub struct Qmp {
     socket: BufReader<UnixStream>,
+    /// Events that came while an answer was waited for.
+    events: VecDeque<Value>,
 }
 
 impl Qmp {
@@ -26,12 +29,14 @@ impl Qmp {
     /// Once QEMU has been started with its end.
     pub fn open(socket: UnixStream) -> Result<Self> {
         socket.set_read_timeout(Some(PATIENCE))?;
-        let mut qmp = Self { socket: BufReader::new(socket) };
+        let mut qmp = Self { socket: BufReader::new(socket), events: VecDeque::new() };
         let greeting = qmp.read()?;
         if greeting.get("QMP").is_none() {
             bail!("QEMU's monitor greeted with {greeting}");
         }
         qmp.ask("qmp_capabilities", json!({}))?;
+        let events = json!({ "capability": "events", "state": true });
+        qmp.ask("migrate-set-capabilities", json!({ "capabilities": [events] }))?;
         Ok(qmp)
     }
 
@@ -47,8 +52,33 @@ impl Qmp {
             if let Some(error) = answer.get("error") {
                 bail!("QMP {command}: {error}");
             }
-            // Anything else is an event.
+            self.events.push_back(answer);
         }
+    }
+
+    /// Waits for an event that has not been waited for yet, and gives its data. Those that came before it are forgotten.
+    pub fn event(&mut self, name: &str, wanted: impl Fn(&Value) -> bool) -> Result<Value> {
+        loop {
+            let mut event = match self.events.pop_front() {
+                Some(event) => event,
+                None => self.read().with_context(|| format!("no event {name}"))?,
+            };
+            let data = event.get_mut("data").map_or(Value::Null, Value::take);
+            if event.get("event").is_some_and(|found| found == name) && wanted(&data) {
+                return Ok(data);
+            }
+        }
+    }
+
+    /// Waits until a machine's state has gone to where it was sent, or has come.
+    pub fn migrated(&mut self) -> Result<()> {
+        let over = |data: &Value| data["status"] == "completed" || data["status"] == "failed";
+        let data = self.event("MIGRATION", over)?;
+        if data["status"] == "failed" {
+            let why = self.ask("query-migrate", json!({}))?;
+            bail!("the migration failed: {why}");
+        }
+        Ok(())
     }
 
     fn read(&mut self) -> Result<Value> {
