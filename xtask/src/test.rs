@@ -10,6 +10,7 @@ mod features;
 mod fuzz;
 mod images;
 pub mod kills;
+mod lifecycle;
 pub mod liveness;
 mod models;
 mod no_panic;
@@ -57,6 +58,7 @@ impl Test {
         kills::add(&mut suite);
         chaos::add(&mut suite);
         liveness::add(&mut suite);
+        lifecycle::add(&mut suite);
         echo::add(&mut suite);
         tasks::add(&mut suite);
         three_ends::add(&mut suite);

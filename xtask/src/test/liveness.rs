@@ -3,7 +3,7 @@
 use super::kills::Account;
 use super::suite::Suite;
 use crate::load::Word;
-use crate::vm::{Accelerator, Image, Link, Load, Loading, RealTime, Session};
+use crate::vm::{Accelerator, Fields, Image, Link, Load, Loading, RealTime, Session};
 use anyhow::{Result, ensure};
 use serde_json::json;
 
@@ -45,6 +45,13 @@ pub fn stopped(
         stop(&mut image, &load, number)?;
     }
     load.progress(ANSWERS)?;
+    let (told, _) = continued(image, load, &up)?;
+    let (sent, received) = (told.number("sent")?, told.number("answered")?);
+    Ok(Account { rounds: STOPS, sent, received, ..Account::default() })
+}
+
+/// Ends both, who were in one session all along and lost nothing, and gives their last lines.
+pub fn continued(image: RealTime, load: Load, up: &Fields) -> Result<(Fields, Fields)> {
     let log = image.process().log().clone();
     let told = load.finish()?;
     ensure!(told.number("lost")? == 0 && told.number("restarts")? == 0, "{}", told.line());
@@ -57,8 +64,7 @@ pub fn stopped(
     ensure!(end.number("restarts")? == 0 && end.number("lost")? == 0, "{}", end.line());
     ensure!(end.number("violations")? == 0, "{}", end.line());
     println!("{}\n{}", told.line(), end.line());
-    let (sent, received) = (told.number("sent")?, told.number("answered")?);
-    Ok(Account { rounds: STOPS, sent, received, ..Account::default() })
+    Ok((told, end))
 }
 
 /// By QEMU's own `stop` and `cont`.
