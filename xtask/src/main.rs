@@ -5,6 +5,7 @@ mod cargo;
 mod exchange;
 mod fuzz;
 mod load;
+mod matrix;
 mod mutants;
 mod peer;
 mod progress;
@@ -33,6 +34,7 @@ enum Command {
     Build(build::Build),
     Qemu(qemu::Qemu),
     Test(test::Test),
+    QemuMatrix(matrix::QemuMatrix),
     Soak(soak::Soak),
     Mutants(mutants::Mutants),
     Fuzz(fuzz::Fuzz),
@@ -50,6 +52,7 @@ fn main() -> ExitCode {
         Command::Build(build) => build.run(),
         Command::Qemu(qemu) => qemu.run(),
         Command::Test(test) => test.run(),
+        Command::QemuMatrix(matrix) => matrix.run(),
         Command::Soak(soak) => soak.run(),
         Command::Mutants(mutants) => mutants.run(),
         Command::Fuzz(fuzz) => fuzz.run(),

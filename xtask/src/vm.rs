@@ -23,6 +23,7 @@ pub use log::{Echo, Fields, PATIENCE};
 pub use operator::{Operator, Place, Talk};
 pub use process::{Launch, Process};
 pub use qemu::Machine;
+pub use qmp::Qmp;
 pub use realtime::{Image, RealTime};
 pub use run_dir::{Reap, RunDir};
 pub use session::Session;

@@ -1,18 +1,16 @@
 //! The echo image and this process in the operator's place: what is sent comes back, however few doorbells arrive.
 
 use super::suite::Suite;
+use crate::matrix::{come_up, receive};
 use crate::vm::{Accelerator, Image, Link, Session};
 use anyhow::{Context, Result, ensure};
 use ivshmem::channel::End;
 use ivshmem_peer::{DeviceName, Exchange, MAX_MESSAGE, Purpose, Sysfs};
 use serde_json::json;
-use std::time::{Duration, Instant};
 
 const DOORBELLS: u64 = 1000;
 /// Fewer than the queue has slots, so that all can be sent while the image stands still.
 const MESSAGES: u64 = 60;
-/// When a silent image is given up.
-const PATIENCE: Duration = Duration::from_secs(120);
 
 pub fn add(suite: &mut Suite) {
     suite.case("echo: every length comes back unchanged, polled, from the device that a selector names", |rig| {
@@ -59,15 +57,6 @@ fn polled(session: &mut Session, accelerator: Accelerator, selector: &str) -> Re
     let counts = (end.number("received")?, end.number("sent")?, end.number("interrupts")?, end.number("doorbells")?);
     ensure!(counts == (messages + 1, messages + 1, 0, 0), "{}", end.line());
     println!("{selector}: {}", end.line());
-    Ok(())
-}
-
-fn come_up(exchange: &mut Exchange<'_>) -> Result<()> {
-    let begin = Instant::now();
-    while !exchange.poll().is_up() {
-        ensure!(begin.elapsed() < PATIENCE, "the link does not come up");
-        exchange.rest();
-    }
     Ok(())
 }
 
@@ -121,18 +110,4 @@ fn coalesced(session: &mut Session, accelerator: Accelerator) -> Result<()> {
 
 fn text(number: u64) -> String {
     format!("message {number}")
-}
-
-fn receive(exchange: &mut Exchange<'_>) -> Result<Vec<u8>> {
-    let begin = Instant::now();
-    let mut buffer = [0; MAX_MESSAGE];
-    loop {
-        // What an image that closed has sent before is still to be had.
-        let state = exchange.poll();
-        if let Some(message) = exchange.recv(&mut buffer)? {
-            return Ok(message.to_vec());
-        }
-        ensure!(state.is_up(), "the link went down: {state:?}");
-        ensure!(begin.elapsed() < PATIENCE, "no answer");
-    }
 }

@@ -3,7 +3,7 @@
 use crate::build;
 use crate::setup::{self, Linux, Toolchain, Way};
 use crate::vm::{Accelerator, Place, Session};
-use anyhow::{Error, Result, anyhow};
+use anyhow::{Result, anyhow};
 use std::cell::OnceCell;
 
 /// Sets up and builds on demand; what failed once fails every check that needs it, at once.
@@ -63,10 +63,6 @@ impl Rig {
 
     /// Does a piece of work with VMs; a failure tells all about them.
     pub fn session<T>(&self, work: impl FnOnce(&mut Session) -> Result<T>) -> Result<T> {
-        let mut session = Session::new(false)?;
-        work(&mut session).map_err(|error: Error| {
-            let account = session.account();
-            anyhow!("{error:#}\n{account}")
-        })
+        Session::told(work)
     }
 }

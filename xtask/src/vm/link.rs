@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 use ivshmem_server::{Event, Options, Running};
 use std::fmt;
 use std::os::fd::OwnedFd;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Which ivshmem device joins the VMs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,7 +50,7 @@ impl Attachment {
 #[derive(Debug)]
 pub enum Link {
     /// ivshmem-doorbell: a server within this process, so that it never outlives it.
-    Doorbell { server: Running, vectors: u16 },
+    Doorbell { server: Running, vectors: u16, joined: Arc<Mutex<Vec<u16>>> },
     /// ivshmem-plain.
     Plain(Region),
 }
@@ -64,17 +65,28 @@ impl Link {
     pub fn doorbell_at(session: &Session, name: &str, size: u64, vectors: u16, first_id: u16) -> Result<Self> {
         let socket = session.dir().join(name);
         let options = Options { size, vectors, first_id, ..Options::new(socket) };
-        let report = |event: &Event| {
-            if matches!(event, Event::Refused(_)) {
-                note(format!("ivshmem-server: {event}"));
-            }
+        let joined = Arc::<Mutex<Vec<u16>>>::default();
+        let told = joined.clone();
+        let report = move |event: &Event| match event {
+            // A list of ids is valid after any panic of another thread.
+            Event::Joined { id } => told.lock().unwrap_or_else(PoisonError::into_inner).push(*id),
+            Event::Refused(_) => note(format!("ivshmem-server: {event}")),
+            Event::Left { .. } => {}
         };
         let server = Running::start(options, report).context("the ivshmem server did not start")?;
-        Ok(Self::Doorbell { server, vectors })
+        Ok(Self::Doorbell { server, vectors, joined })
     }
 
     pub fn plain(size: u64) -> Result<Self> {
         Ok(Self::Plain(Region::new(size)?))
+    }
+
+    /// The ids that the server has given so far, in this order.
+    pub fn joined(&self) -> Vec<u16> {
+        match self {
+            Self::Doorbell { joined, .. } => joined.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            Self::Plain(_) => Vec::new(),
+        }
     }
 
     pub fn mode(&self) -> Mode {
@@ -87,7 +99,7 @@ impl Link {
     /// For one more device; the numbers tell a VM's devices apart.
     pub fn attach(&self, number: usize) -> Result<Attachment> {
         match self {
-            Self::Doorbell { server, vectors } => {
+            Self::Doorbell { server, vectors, .. } => {
                 let socket = server.socket().display();
                 let chardev = format!("socket,id=server{number},path={socket}");
                 let device = format!("ivshmem-doorbell,chardev=server{number},vectors={vectors}");

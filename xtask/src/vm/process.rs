@@ -2,12 +2,13 @@
 
 use super::log::{Decode, Echo, Log, PATIENCE, Text};
 use crate::tool::Tool;
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use rustix::io::{FdFlags, fcntl_setfd};
-use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, getpid, pidfd_open, pidfd_send_signal, waitid};
+use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, pidfd_open, pidfd_send_signal, waitid};
 use std::fmt;
 use std::fs::File;
 use std::io::Write;
+use std::marker::PhantomData;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -51,12 +52,14 @@ impl fmt::Debug for Launch {
     }
 }
 
-/// A running child.
+/// A running child. It stays on the thread that started it: the kernel ties a child to its parent's *thread*, which so cannot end
+/// before it.
 #[derive(Debug)]
 pub struct Process {
     story: Story,
     pidfd: OwnedFd,
     input: Option<ChildStdin>,
+    _not_send: PhantomData<*const ()>,
 }
 
 /// What can be told about a child, also after it has gone.
@@ -79,11 +82,8 @@ struct Exit {
 }
 
 impl Process {
-    /// Starts the child with its logs in `logs`. From the main thread only: the kernel ties a child to its parent's *thread*.
+    /// Starts the child with its logs in `logs`.
     pub fn start(launch: Launch, logs: &Path) -> Result<Self> {
-        if rustix::thread::gettid() != getpid() {
-            bail!("{} was started from a thread that may end before xtask", launch.name);
-        }
         let mut command = launch.tool.child();
         command.stdin(match launch.input {
             Input::Nothing => Stdio::null(),
@@ -115,7 +115,7 @@ impl Process {
             *exit.status.lock().unwrap_or_else(PoisonError::into_inner) = status;
             exit.known.notify_all();
         })?;
-        Ok(Self { story, pidfd, input })
+        Ok(Self { story, pidfd, input, _not_send: PhantomData })
     }
 
     fn capture(

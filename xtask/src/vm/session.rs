@@ -3,7 +3,7 @@
 use super::log::Log;
 use super::process::{Launch, Process, Story};
 use super::run_dir::RunDir;
-use anyhow::Result;
+use anyhow::{Error, Result, anyhow};
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -22,6 +22,15 @@ pub struct Session {
 impl Session {
     pub fn new(keep: bool) -> Result<Self> {
         Ok(Self { dir: RunDir::new(keep)?, keep, stories: Vec::new(), names: BTreeMap::new() })
+    }
+
+    /// Does a piece of work with VMs; a failure tells all about them.
+    pub fn told<T>(work: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+        let mut session = Self::new(false)?;
+        work(&mut session).map_err(|error: Error| {
+            let account = session.account();
+            anyhow!("{error:#}\n{account}")
+        })
     }
 
     pub fn dir(&self) -> &Path {

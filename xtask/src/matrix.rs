@@ -1,0 +1,61 @@
+//! `cargo xtask qemu-matrix`: every place where QEMU can put the device, and what the driver makes of it there.
+//!
+//! A [`Case`] is one machine. [`Scene`] is such a machine as data; what needs more than that is a function.
+
+mod case;
+mod crew;
+mod found;
+mod probe;
+mod scene;
+mod table;
+mod talk;
+
+pub use case::{Bench, Case, Shown};
+pub use crew::{Outcome, run};
+pub use talk::{come_up, receive};
+
+use crate::setup::Way;
+use crate::test::rig::Rig;
+use anyhow::{Result, bail};
+
+/// Boot images on every machine where the device can be, compare with what QEMU says, and exchange messages
+#[derive(clap::Args, Debug)]
+pub struct QemuMatrix {
+    /// Only the cases whose names contain this
+    filter: Option<String>,
+    /// Only say which cases there are
+    #[arg(long)]
+    list: bool,
+    /// Where the bare-metal target comes from
+    #[arg(long, value_enum, default_value_t)]
+    toolchain: Way,
+}
+
+/// Each group's cases, in the order of the tables.
+pub const GROUPS: &[fn() -> Vec<Case>] = &[probe::cases];
+
+impl QemuMatrix {
+    pub fn run(self) -> Result<()> {
+        let mut cases: Vec<Case> = GROUPS.iter().flat_map(|group| group()).collect();
+        if let Some(filter) = &self.filter {
+            cases.retain(|case| case.name().contains(filter));
+            if cases.is_empty() {
+                bail!("no case's name contains `{filter}`; `cargo xtask qemu-matrix --list` shows the names");
+            }
+        }
+        if self.list {
+            cases.iter().for_each(|case| println!("{}", case.name()));
+            return Ok(());
+        }
+        let bench = Bench::new(&Rig::new(self.toolchain))?;
+        let outcomes = run(&cases, &bench);
+        println!("\n{}", table::text(&outcomes));
+        let failed: Vec<&Outcome<'_>> = outcomes.iter().filter(|outcome| outcome.result.is_err()).collect();
+        failed.iter().for_each(|outcome| println!("FAILED: {}", outcome.case.name()));
+        println!("{} passed, {} failed", outcomes.len() - failed.len(), failed.len());
+        if !failed.is_empty() {
+            bail!("not every case passed");
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,83 @@
+//! One place where the device can be, and the proof that the driver copes with it.
+
+use crate::test::rig::Rig;
+use crate::vm::{Accelerator, Session};
+use anyhow::Result;
+use std::fmt;
+
+/// What the cases share: made before the first one.
+#[derive(Debug)]
+pub struct Bench {
+    pub accelerator: Accelerator,
+}
+
+impl Bench {
+    /// Sets up and builds what is missing.
+    pub fn new(rig: &Rig) -> Result<Self> {
+        Ok(Self { accelerator: rig.images()? })
+    }
+}
+
+/// What a case has shown, in a few words, each once: `found`, `polled`, `interrupt`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Shown(Vec<&'static str>);
+
+impl Shown {
+    pub fn new(words: &[&'static str]) -> Self {
+        let mut shown = Self::default();
+        words.iter().for_each(|word| shown.add(word));
+        shown
+    }
+
+    pub fn add(&mut self, word: &'static str) {
+        if !self.0.contains(&word) {
+            self.0.push(word);
+        }
+    }
+}
+
+impl fmt::Display for Shown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.join(", "))
+    }
+}
+
+type Work = Box<dyn Fn(&Bench, &mut Session) -> Result<Shown> + Send + Sync>;
+
+/// One place on one machine.
+pub struct Case {
+    /// What kind of place it is.
+    pub group: &'static str,
+    /// Where the device is: a row of the tables.
+    pub place: String,
+    /// On which machine, and how configuration space is reached.
+    pub machine: String,
+    work: Work,
+}
+
+impl Case {
+    /// A case passes unless its work returns an error.
+    pub fn new(
+        group: &'static str,
+        place: impl Into<String>,
+        machine: impl Into<String>,
+        work: impl Fn(&Bench, &mut Session) -> Result<Shown> + Send + Sync + 'static,
+    ) -> Self {
+        Self { group, place: place.into(), machine: machine.into(), work: Box::new(work) }
+    }
+
+    pub fn name(&self) -> String {
+        format!("{}: {}, {}", self.group, self.place, self.machine)
+    }
+
+    /// Does it; a failure tells all about the machines.
+    pub fn run(&self, bench: &Bench) -> Result<Shown> {
+        Session::told(|session| (self.work)(bench, session))
+    }
+}
+
+impl fmt::Debug for Case {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Case").field(&self.name()).finish()
+    }
+}
