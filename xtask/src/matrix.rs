@@ -7,8 +7,10 @@ mod crew;
 mod found;
 mod probe;
 mod scene;
+mod sizes;
 mod table;
 mod talk;
+mod topologies;
 
 pub use case::{Bench, Case, Shown};
 pub use crew::{Outcome, run};
@@ -32,7 +34,7 @@ pub struct QemuMatrix {
 }
 
 /// Each group's cases, in the order of the tables.
-pub const GROUPS: &[fn() -> Vec<Case>] = &[probe::cases];
+pub const GROUPS: &[fn() -> Vec<Case>] = &[probe::cases, topologies::cases, sizes::cases];
 
 impl QemuMatrix {
     pub fn run(self) -> Result<()> {

@@ -4,6 +4,7 @@ use crate::vm::Qmp;
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 use std::fmt;
+use std::ops::RangeInclusive;
 
 /// A function's address as QEMU gives it: bus, device, function.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -46,13 +47,16 @@ impl Found {
     }
 }
 
-/// Where configuration space is mapped, if it is at all: the lines of `info mtree` have a range each.
-pub fn ecam_base(qmp: &mut Qmp) -> Result<Option<u64>> {
+/// Where the guest sees the first memory region of this name, if there is one.
+pub fn range(qmp: &mut Qmp, name: &str) -> Result<Option<RangeInclusive<u64>>> {
     let tree = qmp.ask("human-monitor-command", json!({ "command-line": "info mtree" }))?;
     let tree = tree.as_str().context("`info mtree` said nothing")?;
-    let Some(line) = tree.lines().find(|line| line.contains(": pcie-mmcfg-mmio")) else { return Ok(None) };
-    let start = line.trim().split_once('-').map(|(start, _)| u64::from_str_radix(start, 16));
-    Ok(Some(start.with_context(|| format!("no range: {line}"))??))
+    // `  00000000b0000000-00000000bfffffff (prio 0, i/o): pcie-mmcfg-mmio`, or `...: alias NAME @...`
+    let named = |line: &&str| line.split_once("): ").is_some_and(|(_, rest)| rest.split(' ').any(|word| word == name));
+    let Some(line) = tree.lines().find(named) else { return Ok(None) };
+    let (range, _) = line.trim().split_once(' ').with_context(|| format!("no range: {line}"))?;
+    let (first, last) = range.split_once('-').with_context(|| format!("no range: {line}"))?;
+    Ok(Some(u64::from_str_radix(first, 16)?..=u64::from_str_radix(last, 16)?))
 }
 
 /// Picks the ivshmem functions out of what `query-pci` answers.

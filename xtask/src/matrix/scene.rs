@@ -22,6 +22,13 @@ pub enum Share {
     },
 }
 
+/// Where a device's memory has to be for a case to be what its name says.
+#[derive(Debug, Clone, Copy)]
+pub enum Claim {
+    Above4GiB,
+    AboveRam,
+}
+
 #[derive(Debug, Clone)]
 struct Device {
     /// Which of the shares.
@@ -43,12 +50,15 @@ pub struct Scene {
     /// In ascending order of their addresses.
     devices: Vec<Device>,
     talks: Vec<(usize, Reception)>,
+    /// Whether two of the devices share a server, and ring each other.
+    pair: bool,
+    claims: Vec<(usize, Claim)>,
 }
 
 impl Scene {
     pub fn new(machine: Machine, config: Option<&'static str>) -> Self {
-        let (qemu, shares, devices, talks) = Default::default();
-        Self { machine, config, mebibytes: 128, qemu, shares, devices, talks }
+        let (qemu, shares, devices, talks, claims) = Default::default();
+        Self { machine, config, mebibytes: 128, qemu, shares, devices, talks, pair: false, claims }
     }
 
     /// Adds a bridge, or another device that is not ours.
@@ -75,6 +85,18 @@ impl Scene {
     /// Has messages exchanged with the device of this number.
     pub fn talk(mut self, device: usize, reception: Reception) -> Self {
         self.talks.push((device, reception));
+        self
+    }
+
+    /// Has the case fail unless QEMU says that the device of this number has its memory there.
+    pub fn claim(mut self, device: usize, claim: Claim) -> Self {
+        self.claims.push((device, claim));
+        self
+    }
+
+    /// Has the two devices that share a server ring each other on every vector.
+    pub fn ring_each_other(mut self) -> Self {
+        self.pair = true;
         self
     }
 
@@ -114,6 +136,10 @@ impl Scene {
         }
         let (found, ecam) = known.context("nobody to talk to, so that QEMU cannot be asked")?;
         self.probe(bench, session, &links, &found, ecam)?;
+        if self.pair {
+            self.ring(bench, session, &links)?;
+            shown.add("each other");
+        }
         if found.iter().any(|found| found.size < PAGE) {
             shown.add("refused");
         }
@@ -160,7 +186,24 @@ impl Scene {
         let names: Vec<&str> = found.iter().map(|found| found.name.as_str()).collect();
         let asked: Vec<String> = (0..self.devices.len()).map(|number| format!("ivshmem{number}")).collect();
         ensure!(names == asked, "QEMU has {names:?} in this order of addresses: {found:?}");
-        Ok((found, found::ecam_base(monitor)?))
+        for (number, claim) in &self.claims {
+            let above = match claim {
+                Claim::Above4GiB => (1 << 32) - 1,
+                Claim::AboveRam => *found::range(monitor, "ram-above-4g")?.context("no RAM above 4 GiB")?.end(),
+            };
+            let bar2 = found.get(*number).context("a device of this number")?.bar2;
+            ensure!(bar2.is_some_and(|at| at > above), "{claim:?}: not above {above:#x}: {found:?}");
+        }
+        Ok((found, found::range(monitor, "pcie-mmcfg-mmio")?.map(|range| *range.start())))
+    }
+
+    fn ring(&self, bench: &Bench, session: &mut Session, links: &[Link]) -> Result<()> {
+        let (image, _) = self.start(&self.image("selftest", bench), session, links)?;
+        let log = image.process().log().clone();
+        image.finish()?;
+        let rang = log.all("selftest: ok interrupt::peers_ring_each_other_on_every_vector");
+        ensure!(rang.len() == 1, "selftest found no two peers");
+        Ok(())
     }
 
     fn probe(

@@ -4,6 +4,8 @@ use anyhow::{Context, Result};
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, ftruncate, memfd_create};
 use std::os::fd::{AsRawFd, OwnedFd};
 
+const PAGE: u64 = 4096;
+
 /// A region for ivshmem-plain. Nobody can shrink it, so no hypervisor dies of a bus error.
 #[derive(Debug)]
 pub struct Region {
@@ -15,7 +17,9 @@ impl Region {
     pub fn new(size: u64) -> Result<Self> {
         let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
         let fd = memfd_create("ivshmem", flags).context("cannot make shared memory")?;
-        ftruncate(&fd, size).with_context(|| format!("cannot make shared memory of {size} bytes"))?;
+        // QEMU takes less than a page of a file, but not a file of less than a page.
+        ftruncate(&fd, size.next_multiple_of(PAGE))
+            .with_context(|| format!("cannot make shared memory of {size} bytes"))?;
         fcntl_add_seals(&fd, SealFlags::SHRINK | SealFlags::GROW).context("cannot seal shared memory")?;
         Ok(Self { fd, size })
     }
