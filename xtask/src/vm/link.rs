@@ -4,7 +4,7 @@ use super::memory::Region;
 use super::session::Session;
 use crate::progress::note;
 use anyhow::{Context, Result};
-use ivshmem_server::{Event, Options, Running};
+use ivshmem_server::{Event, Memory, Options, Running};
 use std::fmt;
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -63,8 +63,12 @@ impl Link {
 
     /// The same for one server among several, each with a socket of its own.
     pub fn doorbell_at(session: &Session, name: &str, size: u64, vectors: u16, first_id: u16) -> Result<Self> {
+        Self::served(session, name, size, vectors, first_id, Memory::Sealed)
+    }
+
+    fn served(session: &Session, name: &str, size: u64, vectors: u16, first_id: u16, memory: Memory) -> Result<Self> {
         let socket = session.dir().join(name);
-        let options = Options { size, vectors, first_id, ..Options::new(socket) };
+        let options = Options { size, vectors, first_id, memory, ..Options::new(socket) };
         let joined = Arc::<Mutex<Vec<u16>>>::default();
         let told = joined.clone();
         let report = move |event: &Event| match event {
@@ -75,6 +79,11 @@ impl Link {
         };
         let server = Running::start(options, report).context("the ivshmem server did not start")?;
         Ok(Self::Doorbell { server, vectors, joined })
+    }
+
+    /// The same on POSIX shared memory of that name.
+    pub fn doorbell_on(session: &Session, memory: &str, size: u64, vectors: u16, first_id: u16) -> Result<Self> {
+        Self::served(session, "server.sock", size, vectors, first_id, Memory::Named(memory.to_owned()))
     }
 
     pub fn plain(size: u64) -> Result<Self> {

@@ -4,6 +4,7 @@ use super::initramfs;
 use super::link::{Attachment, Mode};
 use super::operator::Talk;
 use super::process::Process;
+use super::qmp::Qmp;
 use super::{Accelerator, Session, qemu};
 use crate::setup::Linux;
 use anyhow::{Result, bail};
@@ -20,7 +21,7 @@ pub fn start(
     attachments: Vec<Attachment>,
     arguments: &[String],
     talk: Talk,
-) -> Result<Process> {
+) -> Result<(Process, Qmp)> {
     let archive = initramfs::make(linux)?;
     let backend = match mode {
         Mode::Doorbell => "vfio",
@@ -34,7 +35,11 @@ pub fn start(
     launch.tool = launch.tool.arg("-kernel").arg(&linux.kernel).arg("-initrd").arg(&archive);
     launch.tool = launch.tool.arg("-append").arg(format!("{KERNEL} -- {backend} {}", arguments.join(" ")));
     (launch.echo, launch.input) = talk.with_vm();
-    session.start(qemu::attach(launch, attachments))
+    let (ours, theirs, args) = Qmp::pair()?;
+    launch.tool = launch.tool.args(args);
+    launch.inherit.push((theirs, String::new()));
+    let process = session.start(qemu::attach(launch, attachments))?;
+    Ok((process, Qmp::open(ours)?))
 }
 
 /// Waits until the VM has powered off after its peer succeeded.

@@ -3,6 +3,7 @@
 use super::link::Link;
 use super::log::Fields;
 use super::process::{Input, Launch, Process};
+use super::qmp::Qmp;
 use super::{Accelerator, Echo, Session, linux};
 use crate::setup::Linux;
 use crate::tool::Tool;
@@ -53,7 +54,8 @@ impl Talk {
 #[derive(Debug)]
 pub struct Operator {
     process: Process,
-    in_vm: bool,
+    /// Of the VM, if it is in one.
+    monitor: Option<Qmp>,
     next: usize,
     amid: usize,
 }
@@ -87,8 +89,9 @@ impl Operator {
                 words.extend(["operator", "--device", device]);
                 words.extend(further);
                 let words: Vec<String> = words.into_iter().map(str::to_owned).collect();
-                let vm = linux::start(session, files, *accelerator, link.mode(), vec![attachment], &words, talk)?;
-                Ok(Self { process: vm, in_vm: true, next: 0, amid: 0 })
+                let (process, monitor) =
+                    linux::start(session, files, *accelerator, link.mode(), vec![attachment], &words, talk)?;
+                Ok(Self { process, monitor: Some(monitor), next: 0, amid: 0 })
             }
             Place::Host if !first.is_empty() => bail!("processes of this machine are started one by one"),
             Place::Host => {
@@ -97,13 +100,17 @@ impl Operator {
                 let mut launch = Launch::new("operator", tool);
                 launch.inherit.extend(attachment.inherit);
                 (launch.echo, launch.input) = talk.with_process();
-                Ok(Self { process: session.start(launch)?, in_vm: false, next: 0, amid: 0 })
+                Ok(Self { process: session.start(launch)?, monitor: None, next: 0, amid: 0 })
             }
         }
     }
 
     pub fn process(&mut self) -> &mut Process {
         &mut self.process
+    }
+
+    pub fn monitor(&mut self) -> Result<&mut Qmp> {
+        self.monitor.as_mut().context("a process of this machine has no monitor")
     }
 
     /// Waits for the operator's next line of that kind, such as `up`.
@@ -122,7 +129,7 @@ impl Operator {
     pub fn amid(&mut self) -> Result<()> {
         // In the VM both its streams are the console; as a process of this machine it has a log for each.
         let logs = &self.process.story().logs;
-        let log = if self.in_vm { logs.first() } else { logs.last() }.context("an operator has logs")?;
+        let log = if self.monitor.is_some() { logs.first() } else { logs.last() }.context("an operator has logs")?;
         let (next, _) = log.wait_part(self.amid, " commands")?;
         self.amid = next;
         Ok(())
@@ -137,7 +144,7 @@ impl Operator {
     /// Waits until the operator has ended well, and gives its last line.
     pub fn finish(mut self) -> Result<Fields> {
         let end = self.event("end ")?;
-        if self.in_vm {
+        if self.monitor.is_some() {
             linux::finish(self.process)?;
         } else {
             let status = self.process.wait()?;

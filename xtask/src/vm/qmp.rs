@@ -81,6 +81,21 @@ impl Qmp {
         Ok(())
     }
 
+    /// Gives a command whose work is a job, and waits until that is done.
+    pub fn job(&mut self, command: &str, mut arguments: Value) -> Result<()> {
+        arguments["job-id"] = json!("job");
+        self.ask(command, arguments)?;
+        self.event("JOB_STATUS_CHANGE", |data| data["id"] == "job" && data["status"] == "concluded")?;
+        let jobs = self.ask("query-jobs", json!({}))?;
+        let job = jobs.as_array().and_then(|jobs| jobs.iter().find(|job| job["id"] == "job"));
+        let error = job.with_context(|| format!("{command} left no job"))?.get("error").cloned();
+        self.ask("job-dismiss", json!({ "id": "job" }))?;
+        if let Some(error) = error {
+            bail!("QMP {command}: {error}");
+        }
+        Ok(())
+    }
+
     fn read(&mut self) -> Result<Value> {
         let mut line = String::new();
         if self.socket.read_line(&mut line).context("QEMU's monitor does not answer")? == 0 {

@@ -1,4 +1,4 @@
-//! The directory of one run: its sockets, its initramfs and its logs.
+//! The directory of one run: its sockets, its initramfs and its logs; and the one name it may have among POSIX shared memory.
 //!
 //! It is removed by a process of its own, which waits for this one to let go of a pipe. So it goes when the run ends, and
 //! as well when xtask panics, is interrupted, or is killed outright.
@@ -49,6 +49,11 @@ impl RunDir {
         &self.path
     }
 
+    /// A name that no other run has. POSIX shared memory of it goes with the run.
+    pub fn name(&self) -> Result<&str> {
+        self.path.file_name().and_then(|name| name.to_str()).context("a run's directory has a name")
+    }
+
     pub fn logs(&self) -> &Path {
         &self.logs
     }
@@ -74,6 +79,10 @@ impl Reap {
             bail!("{} is not a run's directory", self.dir.display());
         }
         std::io::stdin().read_to_end(&mut Vec::new())?;
+        if let Some(name) = self.dir.file_name() {
+            // Few runs have it.
+            let _ = rustix::shm::unlink(name);
+        }
         fs::remove_dir_all(&self.dir).with_context(|| format!("cannot remove {}", self.dir.display()))
     }
 }

@@ -3,7 +3,8 @@
 use super::log::Log;
 use super::process::{Launch, Process, Story};
 use super::run_dir::RunDir;
-use anyhow::{Error, Result, anyhow};
+use anyhow::{Context, Error, Result, anyhow};
+use rustix::shm::{self, Mode, OFlags};
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -35,6 +36,15 @@ impl Session {
 
     pub fn dir(&self) -> &Path {
         self.dir.path()
+    }
+
+    /// Makes shared memory with a name, which servers find one after the other, and gives the name.
+    pub fn shared_memory(&self, size: u64) -> Result<String> {
+        let name = self.dir.name()?;
+        let memory = shm::open(name, OFlags::CREATE | OFlags::EXCL | OFlags::RDWR, Mode::RUSR | Mode::WUSR)
+            .with_context(|| format!("cannot make the shared memory {name}"))?;
+        rustix::fs::ftruncate(memory, size).with_context(|| format!("cannot make shared memory of {size} bytes"))?;
+        Ok(name.to_owned())
     }
 
     /// Where the logs stay after the run, if they do.
