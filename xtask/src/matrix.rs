@@ -5,6 +5,7 @@
 mod case;
 mod crew;
 mod found;
+mod lifecycle;
 mod probe;
 mod scene;
 mod sizes;
@@ -34,7 +35,7 @@ pub struct QemuMatrix {
 }
 
 /// Each group's cases, in the order of the tables.
-pub const GROUPS: &[fn() -> Vec<Case>] = &[probe::cases, topologies::cases, sizes::cases];
+pub const GROUPS: &[fn() -> Vec<Case>] = &[probe::cases, topologies::cases, sizes::cases, lifecycle::cases];
 
 impl QemuMatrix {
     pub fn run(self) -> Result<()> {

@@ -10,7 +10,6 @@ mod features;
 mod fuzz;
 mod images;
 pub mod kills;
-mod lifecycle;
 pub mod liveness;
 mod matrix;
 mod models;
@@ -58,7 +57,6 @@ impl Test {
         kills::add(&mut suite);
         chaos::add(&mut suite);
         liveness::add(&mut suite);
-        lifecycle::add(&mut suite);
         echo::add(&mut suite);
         tasks::add(&mut suite);
         three_ends::add(&mut suite);

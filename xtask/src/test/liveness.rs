@@ -45,7 +45,8 @@ pub fn stopped(
         stop(&mut image, &load, number)?;
     }
     load.progress(ANSWERS)?;
-    let (told, _) = continued(image, load, &up)?;
+    let (told, end) = continued(image, load, &up)?;
+    println!("{}\n{}", told.line(), end.line());
     let (sent, received) = (told.number("sent")?, told.number("answered")?);
     Ok(Account { rounds: STOPS, sent, received, ..Account::default() })
 }
@@ -63,7 +64,6 @@ pub fn continued(image: RealTime, load: Load, up: &Fields) -> Result<(Fields, Fi
     ensure!(end.number("received")? == told.number("sent")? + 1, "{} / {}", end.line(), told.line());
     ensure!(end.number("restarts")? == 0 && end.number("lost")? == 0, "{}", end.line());
     ensure!(end.number("violations")? == 0, "{}", end.line());
-    println!("{}\n{}", told.line(), end.line());
     Ok((told, end))
 }
 

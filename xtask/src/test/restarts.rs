@@ -5,8 +5,9 @@
 use super::rig::Rig;
 use super::suite::Suite;
 use crate::exchange::Exchange;
-use crate::vm::{Fields, Link, Mode, Operator, Place, Session, Talk};
+use crate::vm::{Accelerator, Fields, Image, Link, Mode, Operator, Place, Session, Talk};
 use anyhow::{Result, ensure};
+use serde_json::json;
 
 /// More than can be done before the kill.
 const ENDLESS: &str = "1000000000";
@@ -30,6 +31,10 @@ pub fn add(suite: &mut Suite) {
     suite.case("restart: the image is killed amid commands and comes back, polled", |rig| {
         let place = rig.host()?;
         image_killed(rig, Mode::Plain, &place)
+    });
+    suite.case("restart: the Linux VM is reset amid commands and comes back under the same id", |rig| {
+        let (accelerator, linux) = (rig.images()?, rig.linux()?);
+        rig.session(|session| linux_reset(session, accelerator, &linux))
     });
     for mode in [Mode::Doorbell, Mode::Plain] {
         suite.case(
@@ -107,6 +112,32 @@ fn image_killed(rig: &Rig, mode: Mode, place: &Place) -> Result<()> {
         }
         Ok(())
     })
+}
+
+/// The general-purpose machine is reset amid commands: Linux boots again, the same peer to the server, and a new session to the image.
+fn linux_reset(session: &mut Session, accelerator: Accelerator, linux: &Place) -> Result<()> {
+    let link = Link::doorbell(session, 1 << 20, 4, 0)?;
+    let image = Image::new("control-loop", accelerator).options("mode=interrupt");
+    let mut image = image.start(session, vec![link.attach(0)?])?;
+    let mut operator = Operator::start(session, linux, &link, &["--commands", ENDLESS], Talk::Quiet)?;
+    let before = image.event("up ")?;
+    operator.amid()?;
+    let monitor = operator.monitor()?;
+    monitor.ask("set-action", json!({ "reboot": "reset" }))?;
+    monitor.ask("system_reset", json!({}))?;
+    let restarted = image.event("restarted ")?;
+    let after = image.event("up ")?;
+    ensure!(before.text("session")? != after.text("session")?, "{}", after.line());
+    ensure!(before.text("peer")? == after.text("peer")?, "{} / {}", before.line(), after.line());
+    operator.event("up ")?;
+    operator.event("up ")?;
+    operator.amid()?;
+    operator.amid()?;
+    let wrong = operator.process().log().all("operator: wrong ");
+    ensure!(wrong.is_empty(), "{wrong:?}");
+    operator.kill()?;
+    println!("{}\n{}", restarted.line(), after.line());
+    image.kill()
 }
 
 /// Commands one by one, and kills only between them, so that every count is known exactly.
