@@ -83,7 +83,8 @@ pub struct Arguments {
     #[arg(long, value_name = "MODE", default_value = "600", value_parser = mode)]
     memory_mode: u32,
 
-    /// Id of the first client, for tests: guests have to bear any from 0 to 65535.
+    /// Id of the first client; guests bear any from 0 to 65535. A server whose predecessor's guests still run gives ids that nobody
+    /// had: to those guests a former id means its former owner.
     #[arg(long, value_name = "ID", default_value = "0")]
     first_id: u16,
 
