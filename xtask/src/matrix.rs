@@ -6,7 +6,9 @@ mod case;
 mod crew;
 mod found;
 mod lifecycle;
+pub mod page;
 mod probe;
+pub mod readme;
 mod scene;
 mod sizes;
 mod table;
@@ -20,6 +22,7 @@ pub use talk::{come_up, receive};
 use crate::setup::Way;
 use crate::test::rig::Rig;
 use anyhow::{Result, bail};
+use std::time::Instant;
 
 /// Boot images on every machine where the device can be, compare with what QEMU says, and exchange messages
 #[derive(clap::Args, Debug)]
@@ -29,6 +32,9 @@ pub struct QemuMatrix {
     /// Only say which cases there are
     #[arg(long)]
     list: bool,
+    /// Write README's support table from the results, if all is well
+    #[arg(long, conflicts_with_all = ["filter", "list"])]
+    write_readme: bool,
     /// Where the bare-metal target comes from
     #[arg(long, value_enum, default_value_t)]
     toolchain: Way,
@@ -36,6 +42,11 @@ pub struct QemuMatrix {
 
 /// Each group's cases, in the order of the tables.
 pub const GROUPS: &[fn() -> Vec<Case>] = &[probe::cases, topologies::cases, sizes::cases, lifecycle::cases];
+
+/// A group's name.
+pub fn name(group: fn() -> Vec<Case>) -> &'static str {
+    group().first().map_or("", |case| case.group)
+}
 
 impl QemuMatrix {
     pub fn run(self) -> Result<()> {
@@ -51,13 +62,19 @@ impl QemuMatrix {
             return Ok(());
         }
         let bench = Bench::new(&Rig::new(self.toolchain))?;
+        let begin = Instant::now();
         let outcomes = run(&cases, &bench);
         println!("\n{}", table::text(&outcomes));
-        let failed: Vec<&Outcome<'_>> = outcomes.iter().filter(|outcome| outcome.result.is_err()).collect();
-        failed.iter().for_each(|outcome| println!("FAILED: {}", outcome.case.name()));
+        println!("{} cases took {:.0} s", outcomes.len(), begin.elapsed().as_secs_f64());
+        println!("page: {}", page::write(&outcomes, &bench.setting())?.display());
+        let failed: Vec<&Outcome> = outcomes.iter().filter(|outcome| outcome.result.is_err()).collect();
+        failed.iter().for_each(|outcome| println!("FAILED: {}", outcome.name()));
         println!("{} passed, {} failed", outcomes.len() - failed.len(), failed.len());
         if !failed.is_empty() {
             bail!("not every case passed");
+        }
+        if self.write_readme {
+            readme::write(&outcomes)?;
         }
         Ok(())
     }

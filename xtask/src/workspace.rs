@@ -35,8 +35,18 @@ pub fn peer() -> PathBuf {
     target().join("images").join("ivshmem-peer")
 }
 
-/// Puts a file in its place in one step: a run that goes on beside this one sees the old or the new file, whole.
+/// Puts an executable in its place.
 pub fn install(bytes: &[u8], to: &Path) -> Result<()> {
+    put(bytes, to, 0o755)
+}
+
+/// Puts a text in its place.
+pub fn write(text: &str, to: &Path) -> Result<()> {
+    put(text.as_bytes(), to, 0o644)
+}
+
+/// In one step: a run that goes on beside this one sees the old or the new file, whole.
+fn put(bytes: &[u8], to: &Path, mode: u32) -> Result<()> {
     if fs::read(to).is_ok_and(|old| old == bytes) {
         return Ok(());
     }
@@ -44,7 +54,7 @@ pub fn install(bytes: &[u8], to: &Path) -> Result<()> {
     fs::create_dir_all(dir)?;
     let mut file = tempfile::NamedTempFile::new_in(dir)?;
     file.write_all(bytes).with_context(|| format!("cannot write {}", to.display()))?;
-    fs::set_permissions(file.path(), Permissions::from_mode(0o755))?;
+    fs::set_permissions(file.path(), Permissions::from_mode(mode))?;
     file.persist(to)?;
     Ok(())
 }

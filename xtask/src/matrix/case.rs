@@ -1,44 +1,48 @@
 //! One place where the device can be, and the proof that the driver copes with it.
 
+use crate::setup;
 use crate::test::rig::Rig;
 use crate::vm::{Accelerator, Session};
 use anyhow::Result;
+use std::collections::BTreeSet;
 use std::fmt;
 
 /// What the cases share: made before the first one.
 #[derive(Debug)]
 pub struct Bench {
     pub accelerator: Accelerator,
+    hypervisor: String,
 }
 
 impl Bench {
     /// Sets up and builds what is missing.
     pub fn new(rig: &Rig) -> Result<Self> {
-        Ok(Self { accelerator: rig.images()? })
+        Ok(Self { accelerator: rig.images()?, hypervisor: setup::hypervisor()?.to_string() })
+    }
+
+    /// What runs the machines, in words.
+    pub fn setting(&self) -> String {
+        format!("{}, {}", self.hypervisor, self.accelerator)
     }
 }
 
-/// What a case has shown, in a few words, each once: `found`, `polled`, `interrupt`.
+/// What a case has shown, in a few words, such as `polled` and `interrupt`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Shown(Vec<&'static str>);
+pub struct Shown(BTreeSet<&'static str>);
 
 impl Shown {
     pub fn new(words: &[&'static str]) -> Self {
-        let mut shown = Self::default();
-        words.iter().for_each(|word| shown.add(word));
-        shown
+        Self(words.iter().copied().collect())
     }
 
     pub fn add(&mut self, word: &'static str) {
-        if !self.0.contains(&word) {
-            self.0.push(word);
-        }
+        self.0.insert(word);
     }
 }
 
 impl fmt::Display for Shown {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0.join(", "))
+        f.write_str(&Vec::from_iter(self.0.iter().copied()).join(", "))
     }
 }
 
@@ -67,13 +71,17 @@ impl Case {
     }
 
     pub fn name(&self) -> String {
-        format!("{}: {}, {}", self.group, self.place, self.machine)
+        name(self.group, &self.place, &self.machine)
     }
 
     /// Does it; a failure tells all about the machines.
     pub fn run(&self, bench: &Bench) -> Result<Shown> {
         Session::told(|session| (self.work)(bench, session))
     }
+}
+
+pub fn name(group: &str, place: &str, machine: &str) -> String {
+    format!("{group}: {place}, {machine}")
 }
 
 impl fmt::Debug for Case {

@@ -1,6 +1,6 @@
 //! Does the cases, two at a time, and collects what came of each.
 
-use super::{Bench, Case, Shown};
+use super::case::{self, Bench, Case, Shown};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
@@ -11,39 +11,51 @@ const WORKERS: usize = 2;
 
 /// What came of a case.
 #[derive(Debug)]
-pub struct Outcome<'a> {
-    pub case: &'a Case,
+pub struct Outcome {
+    pub group: &'static str,
+    pub place: String,
+    pub machine: String,
     /// Why not, with all that is known of its machines.
     pub result: Result<Shown, String>,
     pub took: Duration,
 }
 
+impl Outcome {
+    pub fn name(&self) -> String {
+        case::name(self.group, &self.place, &self.machine)
+    }
+}
+
 /// Does them all, says so line by line, and gives the outcomes in the order of the cases.
-pub fn run<'a>(cases: &'a [Case], bench: &Bench) -> Vec<Outcome<'a>> {
+pub fn run(cases: &[Case], bench: &Bench) -> Vec<Outcome> {
     let next = AtomicUsize::new(0);
     let done = Mutex::new(Vec::new());
     let work = || {
         // Relaxed: each number is taken once, and nothing else depends on it.
-        while let Some(case) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
+        loop {
+            let number = next.fetch_add(1, Ordering::Relaxed);
+            let Some(case) = cases.get(number) else { break };
             let begin = Instant::now();
             let result = case.run(bench).map_err(|error| format!("{error:#}"));
-            let outcome = Outcome { case, result, took: begin.elapsed() };
+            let Case { group, place, machine, .. } = case;
+            let (place, machine, took) = (place.clone(), machine.clone(), begin.elapsed());
+            let outcome = Outcome { group, place, machine, result, took };
             // A vector of outcomes is valid after any panic of the other worker.
             let mut done = done.lock().unwrap_or_else(PoisonError::into_inner);
-            done.push(outcome);
-            say(done.len(), cases.len(), &done[done.len() - 1]);
+            say(done.len() + 1, cases.len(), &outcome);
+            done.push((number, outcome));
         }
     };
     thread::scope(|scope| {
         (0..WORKERS).for_each(|_| drop(scope.spawn(work)));
     });
     let mut outcomes = done.into_inner().unwrap_or_else(PoisonError::into_inner);
-    outcomes.sort_by_key(|outcome| cases.iter().position(|case| std::ptr::eq(case, outcome.case)));
-    outcomes
+    outcomes.sort_by_key(|(number, _)| *number);
+    outcomes.into_iter().map(|(_, outcome)| outcome).collect()
 }
 
-fn say(count: usize, all: usize, outcome: &Outcome<'_>) {
-    let (name, seconds) = (outcome.case.name(), outcome.took.as_secs_f64());
+fn say(count: usize, all: usize, outcome: &Outcome) {
+    let (name, seconds) = (outcome.name(), outcome.took.as_secs_f64());
     match &outcome.result {
         Ok(shown) => println!("[{count:>3}/{all}] {name}: {shown} ({seconds:.1} s)"),
         Err(error) => println!("[{count:>3}/{all}] {name}: FAILED ({seconds:.1} s)\n{error}"),

@@ -3,21 +3,18 @@
 use super::Outcome;
 
 /// One line for each case, under its group.
-pub fn text(outcomes: &[Outcome<'_>]) -> String {
-    let width = |text: fn(&Outcome<'_>) -> usize| outcomes.iter().map(text).max().unwrap_or_default();
-    let (place, machine) = (width(|o| o.case.place.chars().count()), width(|o| o.case.machine.chars().count()));
+pub fn text(outcomes: &[Outcome]) -> String {
+    let width = |text: fn(&Outcome) -> usize| outcomes.iter().map(text).max().unwrap_or_default();
+    let (place, machine) = (width(|o| o.place.chars().count()), width(|o| o.machine.chars().count()));
     let (mut text, mut group) = (String::new(), "");
     for outcome in outcomes {
-        if outcome.case.group != group {
-            group = outcome.case.group;
+        if outcome.group != group {
+            group = outcome.group;
             text += &format!("{group}\n");
         }
         let shown = outcome.result.as_ref().map_or_else(|_| "FAILED".to_owned(), ToString::to_string);
         let seconds = outcome.took.as_secs_f64();
-        text += &format!(
-            "  {:<place$}  {:<machine$}  {seconds:>5.1} s  {shown}\n",
-            outcome.case.place, outcome.case.machine
-        );
+        text += &format!("  {:<place$}  {:<machine$}  {seconds:>5.1} s  {shown}\n", outcome.place, outcome.machine);
     }
     text
 }
