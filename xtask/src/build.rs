@@ -1,10 +1,10 @@
 //! `cargo xtask build`: the boot images and the static Linux peer, ready to boot under `target/images/`.
 
-use crate::cargo;
 use crate::progress::note;
 use crate::setup::{self, Toolchain, Way};
 use crate::tool::Tool;
 use crate::workspace;
+use crate::{arceos, cargo};
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 use std::fs;
@@ -25,6 +25,9 @@ impl Build {
             let path = workspace::image(&name);
             println!("{:>9} bytes, text {:>6}  {}", fs::metadata(&path)?.len(), text_size(&path)?, path.display());
         }
+        arceos::build(&toolchain)?;
+        let path = workspace::image(arceos::NAME);
+        println!("{:>9} bytes, text {:>6}  {}", fs::metadata(&path)?.len(), text_size(&path)?, path.display());
         peer()?;
         let path = workspace::peer();
         println!("{:>9} bytes               {}", fs::metadata(&path)?.len(), path.display());
@@ -62,7 +65,7 @@ pub fn peer() -> Result<()> {
 }
 
 /// Runs `cargo build` and gives the programs it made or found fresh.
-fn programs(build: &Tool) -> Result<Vec<PathBuf>> {
+pub fn programs(build: &Tool) -> Result<Vec<PathBuf>> {
     let build = build.clone().arg("--message-format=json-render-diagnostics");
     let mut programs = Vec::new();
     for line in build.lines()? {
@@ -72,7 +75,7 @@ fn programs(build: &Tool) -> Result<Vec<PathBuf>> {
     Ok(programs)
 }
 
-fn install(from: &Path, to: &Path) -> Result<()> {
+pub fn install(from: &Path, to: &Path) -> Result<()> {
     let bytes = fs::read(from).with_context(|| format!("the build left no {}", from.display()))?;
     workspace::install(&bytes, to)
 }

@@ -20,16 +20,26 @@ pub fn loom(verb: &str) -> Tool {
     into(verb, workspace::target().join("loom")).env("RUSTFLAGS", "--cfg loom").without("CARGO_ENCODED_RUSTFLAGS")
 }
 
-fn into(verb: &str, target: PathBuf) -> Tool {
+/// `cargo VERB` with another target directory.
+pub fn into(verb: &str, target: PathBuf) -> Tool {
+    plain(verb).arg("--target-dir").arg(target)
+}
+
+/// `cargo VERB` that builds nothing, and so has no target directory.
+pub fn plain(verb: &str) -> Tool {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    Tool::new(cargo).arg(verb).arg("--target-dir").arg(target).dir(workspace::root())
+    Tool::new(cargo).arg(verb).dir(workspace::root())
+}
+
+/// Checks that every file of a workspace is as rustfmt writes it.
+pub fn format() -> Tool {
+    plain("fmt").args(["--all", "--check"])
 }
 
 /// The driver's features, as its manifest names them, but for the default ones.
 pub fn driver_features() -> Result<Vec<String>> {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let metadata = Tool::new(cargo).args(["metadata", "--no-deps", "--format-version", "1"]).dir(workspace::root());
-    let metadata: serde_json::Value = serde_json::from_str(&metadata.output()?)?;
+    let metadata = plain("metadata").args(["--no-deps", "--format-version", "1"]).output()?;
+    let metadata: serde_json::Value = serde_json::from_str(&metadata)?;
     let packages = metadata["packages"].as_array().context("cargo metadata names no package")?;
     let driver = packages.iter().find(|package| package["name"] == "ivshmem").context("no package ivshmem")?;
     let features = driver["features"].as_object().context("ivshmem has no features")?;

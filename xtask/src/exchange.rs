@@ -14,9 +14,30 @@ pub enum Order {
     OperatorFirst,
 }
 
+/// What the real-time VM runs.
+#[derive(clap::ValueEnum, Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Guest {
+    /// This project's bare-metal image
+    #[default]
+    ControlLoop,
+    /// An ArceOS unikernel, into which the driver is linked
+    Arceos,
+}
+
+impl Guest {
+    /// The image's name, which is also the first word of its lines.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::ControlLoop => "control-loop",
+            Self::Arceos => "arceos",
+        }
+    }
+}
+
 /// What is to run.
 #[derive(Debug, Clone)]
 pub struct Exchange {
+    pub guest: Guest,
     pub mode: Mode,
     pub machine: Machine,
     pub accelerator: Accelerator,
@@ -34,10 +55,11 @@ pub struct Exchange {
 impl Exchange {
     /// Commands that the operator makes up by itself, with defaults that suit most runs.
     pub fn new(mode: Mode, accelerator: Accelerator, place: Place) -> Self {
-        let (machine, order) = (Machine::default(), Order::Together);
+        let (guest, machine, order) = (Guest::default(), Machine::default(), Order::Together);
         let (size, vectors, first_id, processors, commands) = (1 << 20, 4, 0, 2, 100);
         let (interactive, show) = (false, false);
         Self {
+            guest,
             mode,
             machine,
             accelerator,
@@ -63,11 +85,13 @@ impl Exchange {
 
     /// The real-time end's image.
     pub fn image(&self) -> Image {
-        let reception = match self.mode {
-            Mode::Doorbell => "mode=interrupt",
-            Mode::Plain => "mode=polled",
+        let options = match (self.guest, self.mode) {
+            (Guest::ControlLoop, Mode::Doorbell) => "mode=interrupt",
+            (Guest::ControlLoop, Mode::Plain) => "mode=polled",
+            // Takes none: it sleeps for doorbells where there are any.
+            (Guest::Arceos, _) => "",
         };
-        let mut image = Image::new("control-loop", self.accelerator).options(reception);
+        let mut image = Image::new(self.guest.name(), self.accelerator).options(options);
         (image.machine, image.processors) = (self.machine, self.processors);
         // With a prompt on the terminal the image's lines would only be in the way.
         image.echo = if self.show && !self.interactive { Echo::Lines } else { Echo::Nothing };
@@ -116,7 +140,7 @@ impl Exchange {
         }
         let image = self.image().start(session, vec![link.attach(0)?])?;
         if self.order == Order::RealTimeFirst {
-            let (_, ready) = image.process().log().wait_line(0, "control-loop: ready ")?;
+            let (_, ready) = image.process().log().wait_line(0, &format!("{}: ready ", self.guest.name()))?;
             note(format!("the image waits: {}", ready.line()));
         }
         let operator = self.operator(session, link)?;
@@ -194,8 +218,9 @@ impl Report {
         let counts = |key: &str| Ok::<_, anyhow::Error>(format!("{} / {}", image.number(key)?, operator.number(key)?));
         let microseconds = |key: &str| Ok::<_, anyhow::Error>(operator.number(key)? as f64 / 1000.0);
         let mut text = format!(
-            "ivshmem-{} on {}, {} ({:.1} s)\n",
+            "ivshmem-{}, {} on {}, {} ({:.1} s)\n",
             exchange.mode,
+            exchange.guest.name(),
             exchange.machine.name(),
             exchange.accelerator,
             self.took.as_secs_f64()

@@ -1,5 +1,6 @@
 //! The developer's and CI's front door: `cargo xtask`.
 
+mod arceos;
 mod build;
 mod cargo;
 mod exchange;

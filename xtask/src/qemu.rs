@@ -1,9 +1,9 @@
 //! `cargo xtask qemu`: the demonstration. A real-time image and a Linux VM exchange operator commands over ivshmem.
 
-use crate::build;
-use crate::exchange::{Exchange, Report};
+use crate::exchange::{Exchange, Guest, Report};
 use crate::setup::{self, Linux, Way};
 use crate::vm::{Accelerator, Machine, Mode, Place, Session};
+use crate::{arceos, build};
 use anyhow::{Context, Result, anyhow, bail};
 
 /// Boot a real-time image and a Linux VM and let them exchange commands over ivshmem
@@ -12,6 +12,9 @@ pub struct Qemu {
     /// With interrupts over ivshmem-doorbell, polled over ivshmem-plain, or one after the other
     #[arg(long, value_enum, default_value_t)]
     mode: Modes,
+    /// What the real-time VM runs
+    #[arg(long, value_enum, default_value_t)]
+    guest: Guest,
     /// The real-time VM's machine; the Linux VM is always a q35, which has the IOMMU that VFIO needs
     #[arg(long, value_enum, default_value_t)]
     machine: Machine,
@@ -60,7 +63,10 @@ impl Qemu {
         let toolchain = setup::toolchain(self.toolchain)?;
         setup::hypervisor()?;
         let linux = (self.peer == Peer::Linux).then(setup::linux).transpose()?;
-        build::images(&toolchain)?;
+        match self.guest {
+            Guest::ControlLoop => drop(build::images(&toolchain)?),
+            Guest::Arceos => arceos::build(&toolchain)?,
+        }
         build::peer()?;
         let accelerator = Accelerator::choose(linux.as_ref())?;
         let modes: &[Mode] = match self.mode {
@@ -81,7 +87,8 @@ impl Qemu {
     fn exchange(&self, mode: Mode, linux: Option<&Linux>, accelerator: Accelerator) -> Result<Report> {
         let place = linux.map_or(Place::Host, |files| Place::Linux { files: files.clone(), accelerator });
         let mut exchange = Exchange::new(mode, accelerator, place);
-        (exchange.machine, exchange.size, exchange.vectors) = (self.machine, self.size, self.vectors);
+        (exchange.guest, exchange.machine) = (self.guest, self.machine);
+        (exchange.size, exchange.vectors) = (self.size, self.vectors);
         (exchange.commands, exchange.interactive, exchange.show) = (self.commands, self.interactive, true);
         let mut session = Session::new(self.keep)?;
         println!("\nivshmem-{mode}:");

@@ -16,7 +16,7 @@ pub use fuzzer::Fuzzer;
 pub use hypervisor::Hypervisor;
 pub use linux::Linux;
 pub use spin::Spin;
-pub use target::{Toolchain, Way};
+pub use target::{TRIPLE, Toolchain, Way};
 
 use crate::progress::note;
 use crate::tool::Tool;

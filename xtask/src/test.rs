@@ -1,5 +1,6 @@
 //! `cargo xtask test`: everything there is to check, in one summary.
 
+mod arceos;
 pub mod chaos;
 mod code;
 mod controls;
@@ -55,6 +56,7 @@ impl Test {
         exchanges::add(&mut suite);
         restarts::add(&mut suite);
         kills::add(&mut suite);
+        arceos::add(&mut suite);
         chaos::add(&mut suite);
         liveness::add(&mut suite);
         echo::add(&mut suite);

@@ -1,8 +1,7 @@
 //! What is commanded: a simulated axis, stepped every 10 ms by a task of its own.
 
-use axstd::os::arceos::modules::axhal;
+use axstd::os::arceos::modules::{axhal, axtask};
 use axstd::sync::Mutex;
-use axstd::thread;
 use core::time::Duration;
 
 /// The fastest target, in revolutions a minute, either way.
@@ -45,13 +44,15 @@ pub fn set_target(rpm: i32) {
     AXIS.lock().target = rpm.clamp(-SPEED_LIMIT, SPEED_LIMIT);
 }
 
-/// The task. Cycles are counted by the clock: a sleep that lasts longer misses some.
+/// The task. Cycles are counted by the clock: a sleep that lasts longer, by a tick's granularity too, misses some.
 pub fn run() {
-    let start = axhal::time::monotonic_time();
+    let start = axhal::time::wall_time();
+    let mut due = 0u32;
     loop {
-        thread::sleep(CYCLE);
-        let elapsed = axhal::time::monotonic_time().saturating_sub(start);
-        AXIS.lock().step((elapsed.as_nanos() / CYCLE.as_nanos()) as u64);
+        axtask::sleep_until(start + CYCLE * due.saturating_add(1));
+        let elapsed = axhal::time::wall_time().saturating_sub(start);
+        due = u32::try_from(elapsed.as_nanos() / CYCLE.as_nanos()).unwrap_or(u32::MAX);
+        AXIS.lock().step(due.into());
     }
 }
 

@@ -59,20 +59,24 @@ impl Toolchain {
 
     /// `cargo` with what it takes to build for the bare-metal target; the caller adds what to build.
     pub fn cargo(&self, verb: &str) -> Tool {
-        let target = ["--target", TRIPLE];
         match self {
-            Self::Active { .. } => crate::cargo::active(verb).args(target),
+            Self::Active { .. } => crate::cargo::active(verb).args(["--target", TRIPLE]),
+            // Its own target directory: the two compilers would throw out each other's work.
+            Self::Debian { linker } => debian_cargo(verb, workspace::root(), &workspace::target().join("debian"))
+                .env("RUSTFLAGS", linker_flags(linker)),
+        }
+    }
+
+    /// The same in another workspace, `dir`, that wants flags of its own; and where that puts what it builds.
+    pub fn cargo_apart(&self, verb: &str, dir: &Path, target_dir: &Path, flags: &str) -> Tool {
+        match self {
+            Self::Active { .. } => crate::cargo::into(verb, target_dir.to_owned())
+                .dir(dir)
+                .args(["--target", TRIPLE])
+                .env("RUSTFLAGS", flags)
+                .without("CARGO_ENCODED_RUSTFLAGS"),
             Self::Debian { linker } => {
-                // Its own target directory: the two compilers would throw out each other's work.
-                let tool = Tool::new(DEBIAN_CARGO).arg(verb).args(target);
-                let tool = tool.args(["-Zbuild-std=core,alloc,compiler_builtins"]);
-                let tool = tool.args(["-Zbuild-std-features=compiler-builtins-mem"]);
-                let tool = tool.arg("--target-dir").arg(workspace::target().join("debian"));
-                let tool = tool.dir(workspace::root()).env("RUSTC", DEBIAN_RUSTC).env("RUSTC_BOOTSTRAP", "1");
-                let tool = tool.env("RUSTFLAGS", linker_flags(linker));
-                ["RUSTC_WRAPPER", "CARGO_ENCODED_RUSTFLAGS", "RUSTUP_TOOLCHAIN", "RUSTDOC"]
-                    .iter()
-                    .fold(tool, |tool, key| tool.without(key))
+                debian_cargo(verb, dir, target_dir).env("RUSTFLAGS", format!("{} {flags}", linker_flags(linker)))
             }
         }
     }
@@ -93,6 +97,16 @@ impl fmt::Display for Toolchain {
             }
         }
     }
+}
+
+fn debian_cargo(verb: &str, dir: &Path, target_dir: &Path) -> Tool {
+    let tool = Tool::new(DEBIAN_CARGO).arg(verb).args(["--target", TRIPLE]);
+    let tool = tool.args(["-Zbuild-std=core,alloc,compiler_builtins"]);
+    let tool = tool.args(["-Zbuild-std-features=compiler-builtins-mem"]);
+    let tool = tool.arg("--target-dir").arg(target_dir).dir(dir);
+    let tool = tool.env("RUSTC", DEBIAN_RUSTC).env("RUSTC_BOOTSTRAP", "1");
+    let others = ["RUSTC_WRAPPER", "CARGO_ENCODED_RUSTFLAGS", "RUSTUP_TOOLCHAIN", "RUSTDOC"];
+    others.iter().fold(tool, |tool, key| tool.without(key))
 }
 
 /// Debian's rustc has no linker of its own for a bare-metal target. It takes any other's `rust-lld` as it is.

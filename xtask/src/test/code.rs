@@ -8,7 +8,7 @@ use std::io::{BufRead, BufReader};
 use std::process::Stdio;
 
 pub fn add(suite: &mut Suite) {
-    suite.case("format: every file is as rustfmt writes it", |_| format().run());
+    suite.case("format: every file is as rustfmt writes it", |_| cargo::format().run());
     suite.case("lint: driver, server, peer and xtask on the host", |_| {
         clippy(cargo::active("clippy"), &["--all-targets"])
     });
@@ -37,13 +37,6 @@ pub fn add(suite: &mut Suite) {
     suite.verdict("host: the images' logic", |_| {
         tests(&cargo::active("test").args(["--no-fail-fast", "--package", "ivshmem-examples"]))
     });
-}
-
-fn format() -> Tool {
-    // Not through `active`: cargo fmt has no target directory.
-    Tool::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
-        .args(["fmt", "--all", "--check"])
-        .dir(crate::workspace::root())
 }
 
 pub fn clippy(cargo: Tool, what: &[&str]) -> Result<()> {

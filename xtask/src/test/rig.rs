@@ -1,8 +1,8 @@
 //! What the checks share: built once, when the first one needs it.
 
-use crate::build;
 use crate::setup::{self, Linux, Toolchain, Way};
 use crate::vm::{Accelerator, Place, Session};
+use crate::{arceos, build};
 use anyhow::{Result, anyhow};
 use std::cell::OnceCell;
 
@@ -12,6 +12,7 @@ pub struct Rig {
     toolchain: Lazy<Toolchain>,
     hypervisor: Lazy<()>,
     images: Lazy<()>,
+    arceos: Lazy<()>,
     peer: Lazy<()>,
     linux: Lazy<Linux>,
     accelerator: Lazy<Accelerator>,
@@ -27,8 +28,8 @@ fn once<T: Clone>(cell: &Lazy<T>, make: impl FnOnce() -> Result<T>) -> Result<T>
 impl Rig {
     pub fn new(way: Way) -> Self {
         let (toolchain, hypervisor, linux) = Default::default();
-        let (images, peer, accelerator) = Default::default();
-        Self { way, toolchain, hypervisor, images, peer, linux, accelerator }
+        let (images, arceos, peer, accelerator) = Default::default();
+        Self { way, toolchain, hypervisor, images, arceos, peer, linux, accelerator }
     }
 
     pub fn toolchain(&self) -> Result<Toolchain> {
@@ -42,10 +43,20 @@ impl Rig {
     /// Builds the images, and finds what runs them.
     pub fn images(&self) -> Result<Accelerator> {
         once(&self.images, || build::images(&self.toolchain()?).map(drop))?;
+        self.accelerator()
+    }
+
+    fn accelerator(&self) -> Result<Accelerator> {
         once(&self.accelerator, || {
             self.hypervisor()?;
             Accelerator::choose(setup::linux().ok().as_ref())
         })
+    }
+
+    /// Builds the image of ArceOS, and finds what runs it.
+    pub fn arceos(&self) -> Result<Accelerator> {
+        once(&self.arceos, || arceos::build(&self.toolchain()?))?;
+        self.accelerator()
     }
 
     /// The operator as a process of this machine.
@@ -58,7 +69,7 @@ impl Rig {
     pub fn linux(&self) -> Result<Place> {
         once(&self.peer, build::peer)?;
         let files = once(&self.linux, setup::linux)?;
-        Ok(Place::Linux { files, accelerator: self.images()? })
+        Ok(Place::Linux { files, accelerator: self.accelerator()? })
     }
 
     /// Does a piece of work with VMs; a failure tells all about them.

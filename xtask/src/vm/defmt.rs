@@ -12,13 +12,14 @@ pub struct Frames {
 }
 
 impl Frames {
-    pub fn of(image: &Path) -> Result<Self> {
+    /// `None` if the image carries no defmt strings, and so logs nothing.
+    pub fn of(image: &Path) -> Result<Option<Self>> {
         let elf = std::fs::read(image).with_context(|| format!("cannot read {}", image.display()))?;
-        let table = Table::parse(&elf)?.with_context(|| format!("{} carries no defmt strings", image.display()))?;
+        let Some(table) = Table::parse(&elf)? else { return Ok(None) };
         if !matches!(table.encoding(), Encoding::Rzcobs) {
             bail!("{} does not frame its log by rzCOBS", image.display());
         }
-        Ok(Self { table, begun: Vec::new() })
+        Ok(Some(Self { table, begun: Vec::new() }))
     }
 
     fn frame(&self, bytes: &[u8]) -> Option<String> {

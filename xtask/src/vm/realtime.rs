@@ -2,7 +2,7 @@
 
 use super::defmt::Frames;
 use super::link::Attachment;
-use super::log::{Decode, Fields};
+use super::log::Fields;
 use super::process::Process;
 use super::qmp::Qmp;
 use super::{Accelerator, Echo, Machine, Session, qemu};
@@ -56,16 +56,17 @@ impl Image {
     /// Boots it with these ivshmem devices.
     pub fn start(&self, session: &mut Session, attachments: Vec<Attachment>) -> Result<RealTime> {
         let path = workspace::image(self.name);
-        let frames: Box<dyn Decode> = Box::new(Frames::of(&path)?);
         let mut launch = qemu::bare(self.name, self.machine.name(), self.accelerator, self.processors, self.mebibytes);
-        let (read, write) = pipe_with(PipeFlags::CLOEXEC).context("cannot make a pipe")?;
-        let number = write.as_raw_fd();
-        launch.tool = launch.tool.arg("-add-fd").arg(format!("fd={number},set=2"));
-        // To append rather than to truncate, which a pipe refuses.
-        let chardev = "file,id=com2,path=/dev/fdset/2,append=on";
-        launch.tool = launch.tool.args(["-chardev", chardev, "-serial", "chardev:com2"]);
-        launch.inherit.push((write, format!("{number}>com2.defmt")));
-        launch.streams.push((format!("{}.defmt", self.name), File::from(read), frames));
+        if let Some(frames) = Frames::of(&path)? {
+            let (read, write) = pipe_with(PipeFlags::CLOEXEC).context("cannot make a pipe")?;
+            let number = write.as_raw_fd();
+            launch.tool = launch.tool.arg("-add-fd").arg(format!("fd={number},set=2"));
+            // To append rather than to truncate, which a pipe refuses.
+            let chardev = "file,id=com2,path=/dev/fdset/2,append=on";
+            launch.tool = launch.tool.args(["-chardev", chardev, "-serial", "chardev:com2"]);
+            launch.inherit.push((write, format!("{number}>com2.defmt")));
+            launch.streams.push((format!("{}.defmt", self.name), File::from(read), Box::new(frames)));
+        }
         launch.tool = launch.tool.args(["-device", "isa-debug-exit,iobase=0xf4,iosize=4"]);
         launch.tool = launch.tool.arg("-kernel").arg(&path);
         if !self.options.is_empty() {
