@@ -4,6 +4,7 @@ pub mod acrn;
 pub mod cloud_hypervisor;
 pub mod config;
 pub mod drive;
+pub mod hotplug;
 pub mod input;
 pub mod machine;
 pub mod memory;

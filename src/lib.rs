@@ -6,6 +6,7 @@
 //! |---|---|
 //! | [`pci`] | finds functions in configuration space, by port I/O or ECAM, and reads their BARs |
 //! | [`mmio`] | maps physical addresses, with a caching attribute |
+//! | [`hotplug`] | notices functions that come and go, and lets them go in order |
 //! | [`device`] | opens the ivshmem function: its memory, its id, its doorbell |
 //! | [`msix`] | sets up its interrupts |
 //! | [`interrupt`] | takes them on x86_64: entry stubs, local APIC, one event for each vector |
@@ -55,6 +56,7 @@ pub mod device;
     clippy::unwrap_used
 )]
 pub mod fake;
+pub mod hotplug;
 #[cfg(target_arch = "x86_64")]
 pub mod interrupt;
 pub mod memory;
