@@ -23,7 +23,7 @@ mod walk;
 
 pub use access::{Buses, ConfigAccess};
 pub use address::{Address, AddressError};
-pub use assign::{AssignError, Assigned, Windows, assign, number_buses};
+pub use assign::{AssignError, Assigned, Windows, assign, number_buses, root_buses};
 pub use auto::{Access, AutoError, auto};
 pub use bar::{Bar, BarError, BarRange, Width, bar, size_bar};
 pub use bridge::{Bridge, BridgeError, BusNumbers, Window};

@@ -27,11 +27,13 @@ mod error;
 mod need;
 mod number;
 mod room;
+mod roots;
 mod survey;
 mod undo;
 
 pub use error::AssignError;
 pub use number::number_buses;
+pub use roots::root_buses;
 
 use need::Unassigned;
 use survey::Survey;
@@ -87,7 +89,7 @@ impl defmt::Format for Assigned {
 /// - Memory decode of the function is off while its BARs are written, and then as it was: opening the device enables it.
 /// - On error everything is as it was before.
 ///
-/// Bus numbers have to be there: see [`number_buses`].
+/// Bus numbers have to be there: see [`root_buses`] and [`number_buses`].
 ///
 /// Unassigned BARs are sized, of this function and, for a new window, of those behind it; an assigned one of another function only if
 /// its alignment leaves open whether it reaches the place looked at. So nobody may access PCI memory meanwhile. The reads are bounded

@@ -83,15 +83,20 @@ impl Ecam {
     /// # Safety
     /// At each allocation's physical addresses there is configuration space of its buses, and nothing else.
     pub unsafe fn map<M: Mapper + ?Sized>(allocations: &[Allocation], mapper: &mut M) -> Result<Self, EcamError> {
-        let mut sorted = Vec::<Allocation, MAX_ALLOCATIONS>::from_slice(allocations)
-            .map_err(|_| EcamError::TooMany { count: allocations.len() })?;
-        if sorted.is_empty() {
+        if allocations.is_empty() {
             return Err(EcamError::Empty);
         }
-        sorted.sort_unstable_by_key(|allocation| {
+        let key = |allocation: &Allocation| {
             let Buses { segment, first, last } = allocation.buses();
             (segment, first, last)
-        });
+        };
+        // By hand: there are few, and the library's sorting takes kilobytes of an image.
+        let mut sorted = Vec::<Allocation, MAX_ALLOCATIONS>::new();
+        for allocation in allocations {
+            let place = sorted.iter().take_while(|before| key(before) <= key(allocation)).count();
+            let inserted = sorted.insert(place, *allocation);
+            inserted.map_err(|_| EcamError::TooMany { count: allocations.len() })?;
+        }
         for (first, second) in sorted.iter().zip(sorted.iter().skip(1)) {
             if first.shares_bus(second) {
                 return Err(EcamError::SameBus { first: *first, second: *second });

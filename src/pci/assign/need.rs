@@ -23,7 +23,7 @@ impl Unassigned {
     /// Those of a function, largest first. They are sized; nothing else is.
     pub(super) fn of<A: ConfigAccess + ?Sized>(access: &A, address: Address) -> Result<Vec<Self, 6>, BarError> {
         let registers = Registers::read(access, address)?;
-        let mut found = Vec::new();
+        let mut found: Vec<Self, 6> = Vec::new();
         for index in registers.starts() {
             let Ok(bar) = registers.decode(index) else { continue };
             if bar.address != 0 {
@@ -34,12 +34,12 @@ impl Unassigned {
                 Err(error) => return Err(error),
                 Ok(size) => {
                     let (width, prefetchable) = (bar.width, bar.prefetchable);
+                    let place = found.iter().take_while(|before| before.size >= size).count();
                     // As many as there are registers.
-                    let _ = found.push(Self { index, size, width, prefetchable });
+                    let _ = found.insert(place, Self { index, size, width, prefetchable });
                 }
             }
         }
-        found.sort_unstable_by_key(|bar: &Self| (core::cmp::Reverse(bar.size), bar.index));
         Ok(found)
     }
 

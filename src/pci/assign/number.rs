@@ -8,8 +8,8 @@ use crate::pci::{Bridge, BusNumbers, Buses, ConfigAccess};
 
 /// Numbers the buses behind the bridges of a root bus that are not numbered, depth first, and returns how many it numbered.
 ///
-/// `buses` is what belongs to the root bus: its first is the root bus itself, and no other root bus is in it. Numbers that bridges have
-/// stay. Each further one is higher than those before it on its bus, and within the numbers of the bridge before it.
+/// `buses` is what belongs to the root bus, one of [`root_buses`](super::root_buses): its first is the root bus itself, and no other root
+/// bus is in it. Numbers that bridges have stay. Each further one is higher than those before it on its bus, and within the numbers of the bridge before it.
 ///
 /// Every bus is looked at once, as in [`functions`](crate::pci::functions). [`AssignError::NoBus`] is the first bridge for which no number was left;
 /// it stays unnumbered, and the others have theirs.

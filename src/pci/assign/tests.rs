@@ -366,3 +366,35 @@ fn bridges_that_claim_the_same_bus_do_not_trap_numbering() {
     assert_eq!(number_buses(&space, ALL), Ok(0));
     assert!(space.take_cycles().len() < 20_000);
 }
+
+/// The first and the last bus of each root.
+fn roots(space: &ConfigSpace, first: u8, last: u8) -> Vec<(u8, u8)> {
+    root_buses(space, Buses { segment: 0, first, last }).map(|root| (root.first, root.last)).collect()
+}
+
+#[test]
+fn a_root_bus_is_the_first_or_one_that_answers_and_no_bridge_leads_to() {
+    let device = || Function::new(1, 2);
+    let space = ConfigSpace::new()
+        .with("00:01.0".parse().unwrap(), port().bridge(0, 1, 3))
+        .with("01:00.0".parse().unwrap(), device())
+        .with("03:00.0".parse().unwrap(), device())
+        // Not numbered yet: it leads nowhere.
+        .with("00:02.0".parse().unwrap(), port())
+        .with("04:00.0".parse().unwrap(), device())
+        .with("80:1f.7".parse().unwrap(), device())
+        .with("80:1f.0".parse().unwrap(), device().multi_function());
+    assert_eq!(roots(&space, 0, 255), [(0, 3), (4, 0x7F), (0x80, 255)]);
+    assert_eq!(roots(&space, 0, 3), [(0, 3)]);
+    assert_eq!(roots(&space, 2, 0x80), [(2, 2), (3, 3), (4, 0x7F), (0x80, 0x80)], "the bridge is out of reach");
+    assert_eq!(roots(&ConfigSpace::new(), 5, 5), [(5, 5)]);
+}
+
+#[test]
+fn a_bridge_that_points_back_hides_no_root_bus() {
+    let space = ConfigSpace::new()
+        .with("00:01.0".parse().unwrap(), port().bridge(0, 1, 1))
+        .with("01:00.0".parse().unwrap(), port().bridge(1, 0, 255))
+        .with("09:00.0".parse().unwrap(), Function::new(1, 2));
+    assert_eq!(roots(&space, 0, 255), [(0, 8), (9, 255)]);
+}
