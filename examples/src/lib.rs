@@ -24,6 +24,7 @@ extern crate std;
 pub mod announcer;
 pub mod boot;
 pub mod clock;
+pub mod configuration;
 pub mod exceptions;
 pub mod executor;
 pub mod exit;

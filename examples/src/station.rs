@@ -1,6 +1,7 @@
 //! The device that an image serves a mailbox on: opened, its interrupts enabled if the mode asks for them.
 
 use crate::clock::Clock;
+use crate::configuration::Configuration;
 use crate::failure::Named;
 use crate::interrupts::FIRST_DOORBELL;
 use crate::machine::{Failed, Machine};
@@ -16,7 +17,7 @@ use ivshmem::interrupt::{StormGuard, Vector, event};
 use ivshmem::memory::{Memory, SharedMemory};
 use ivshmem::msix::{Interrupts, Message};
 use ivshmem::notify::Event;
-use ivshmem::pci::PortIo;
+use ivshmem::pci::{Access, ConfigAccess};
 
 /// Interrupts in a tick of a millisecond that are no storm yet, unless the option says otherwise.
 const STORM: u32 = 64;
@@ -48,7 +49,7 @@ pub struct Station {
     guards: Vec<StormGuard, MOST_VECTORS>,
     /// The tick in which the guards' windows began.
     tick: u32,
-    access: PortIo,
+    access: Access,
     device: Device,
     interrupts: Option<Interrupts>,
 }
@@ -63,16 +64,6 @@ impl fmt::Display for NoInterrupts {
     }
 }
 
-/// A machine without configuration ports.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NoPorts;
-
-impl fmt::Display for NoPorts {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the machine has no configuration ports")
-    }
-}
-
 /// The device's memory was taken before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MemoryTaken;
@@ -84,15 +75,13 @@ impl fmt::Display for MemoryTaken {
 }
 
 impl Station {
-    /// Reads the options `mode=polled|interrupt`, `device=<selector>`, `windows=1|2`, `stale_ms=<n>` and `storm=<n>`, opens
+    /// Reads the options of [`Configuration`], `mode=polled|interrupt`, `device=<selector>`, `windows=1|2`, `stale_ms=<n>` and `storm=<n>`, opens
     /// the device and says `ready`.
     ///
-    /// Configuration space is reached through the ports, which the PCs that boot these images have, and which take a
-    /// tenth of the code of finding and using ECAM; `probe` shows that. Without a mode it is `interrupt` on a doorbell
-    /// device and `polled` on a plain one. The device's memory comes apart from the rest, for a mailbox to own. To be
-    /// called once.
+    /// Without a mode it is `interrupt` on a doorbell device and `polled` on a plain one. The device's memory comes apart from the rest,
+    /// for a mailbox to own. To be called once.
     pub fn open(machine: &mut Machine) -> Result<(Self, SharedMemory), Failed> {
-        Self::open_with::<1>(machine, &["mode", "device", "windows", "stale_ms", "storm"])
+        Self::open_with::<1>(machine, &["config", "mem32", "mem64", "mode", "device", "windows", "stale_ms", "storm"])
     }
 
     /// As [`open`](Self::open), with so many of the device's vectors, 1 to 4, while any other stays masked; and with these options, of which
@@ -103,16 +92,17 @@ impl Station {
     ) -> Result<(Self, SharedMemory), Failed> {
         const { assert!(VECTORS >= 1 && VECTORS <= MOST_VECTORS) };
         say!("{}: begin {}", machine.name, machine.command_line);
-        let Asked { mode, selector, windows, stale_ms, storm } =
+        let Asked { configuration, mode, selector, windows, stale_ms, storm } =
             options(machine.command_line, known).map_err(|error| machine.failed(&error))?;
         let clock = Clock::calibrate().map_err(|error| machine.failed(&error))?;
-        // SAFETY: ring 0, and nothing else in the image uses the ports; whether they are there is asked next.
-        let access = unsafe { PortIo::new() };
-        if !access.is_present() {
-            return Err(machine.failed(&NoPorts));
-        }
+        // SAFETY: ring 0, the RSDP is from the start info, and configuration space is opened once.
+        let access = unsafe { configuration.open(machine.rsdp, &mut machine.mapper) };
+        let access = access.map_err(|error| machine.failed(&error))?;
+        // Not the type: code for each of its ways, everywhere, would make an image a third larger.
+        let config: &dyn ConfigAccess = &access;
+        configuration.place(config, |error| say!("{}: error {}", machine.name, Named(&error)));
         // SAFETY: this machine's configuration space, and nothing else of this image drives the function.
-        let device = unsafe { Device::open(&access, &mut machine.mapper, selector, device::Options::default()) };
+        let device = unsafe { Device::open(config, &mut machine.mapper, selector, device::Options::default()) };
         let mut device = device.map_err(|error| machine.failed(&error))?;
         let timer = Timer::start(&mut machine.mapper, clock).map_err(|error| machine.failed(&error))?;
         let mode = match (mode, device.kind()) {
@@ -129,7 +119,7 @@ impl Station {
                 for (vector, message) in (FIRST_DOORBELL..).zip(&mut messages).skip(1) {
                     *message = Message::new(timer.apic_id(), vector).map_err(|error| machine.failed(&error))?;
                 }
-                Some(device.enable_interrupts(&access, &messages).map_err(|error| machine.failed(&error))?)
+                Some(device.enable_interrupts(config, &messages).map_err(|error| machine.failed(&error))?)
             }
         };
         let mut guards = Vec::new();
@@ -235,7 +225,9 @@ impl Station {
     /// Disables the device's interrupts and says an error if that fails. Returns how many came on vector 0.
     pub fn close(mut self, name: &str) -> u32 {
         self.guards.clear();
-        if let Some(Err(error)) = self.interrupts.take().map(|interrupts| interrupts.close(&self.access)) {
+        if let Some(Err(error)) =
+            self.interrupts.take().map(|interrupts| interrupts.close(&self.access as &dyn ConfigAccess))
+        {
             say!("{name}: error {}", Named(&error));
         }
         event(FIRST_DOORBELL).count()
@@ -244,6 +236,7 @@ impl Station {
 
 /// What the command line asks for.
 struct Asked {
+    configuration: Configuration,
     mode: Option<Mode>,
     selector: Selector,
     windows: usize,
@@ -259,6 +252,7 @@ fn options<'a>(command_line: &'a str, known: &'static [&'static str]) -> Result<
     let stale_ms = options.get("stale_ms", "milliseconds, 0 for never")?;
     let storm = options.get("storm", "interrupts a tick")?;
     Ok(Asked {
+        configuration: Configuration::asked(&options)?,
         mode,
         selector: selector.unwrap_or_default(),
         windows: windows.map_or(1, |Windows(count)| count),

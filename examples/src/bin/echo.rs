@@ -18,7 +18,7 @@
 //! too often, `violations` what no honest peer does, and `resyncs` how often a channel or the link was begun anew after it.
 //! At most 256 lines a second are said about the link, so that a hostile peer cannot make the image do nothing else.
 //!
-//! Options: `mode=polled|interrupt`, by default `interrupt` if the device can; `device=<selector>`, by default the first; `windows=2`
+//! Options: `config=`, `mem32=` and `mem64=` as `probe`; `mode=polled|interrupt`, by default `interrupt` if the device can; `device=<selector>`, by default the first; `windows=2`
 //! serves a second mailbox, 64 KiB further on, whose counts come in a line `second` before `end`; `stale_ms=<n>`, by default 500, 0 for never;
 //! `storm=<n>`, the interrupts a millisecond that are no storm yet, by default 64.
 

@@ -27,7 +27,7 @@
 //! counts the cycles that were due since the start, and `missed` those of them that did not run because an earlier one was late;
 //! `busiest` is the most commands, and channels begun anew after a violation, that a cycle had. The other counts are those of `echo`.
 //!
-//! Options: `mode=polled|interrupt`, by default `interrupt` if the device can; `device=<selector>`, by default the first; `windows=2`
+//! Options: `config=`, `mem32=` and `mem64=` as `probe`; `mode=polled|interrupt`, by default `interrupt` if the device can; `device=<selector>`, by default the first; `windows=2`
 //! serves a second mailbox, 64 KiB further on, whose counts come in a line `second` before `end`; `stale_ms=<n>`, by default 500, 0 for never;
 //! `storm=<n>`, the interrupts a millisecond that are no storm yet, by default 64;
 //! `broadcast=yes` writes what `status` says, once a cycle, into the sampling channel of a window at 128 KiB (120 bytes, written by the
@@ -61,7 +61,7 @@ const BUDGET_US: u64 = 500;
 /// Commands taken in a cycle, at most, of all mailboxes together.
 const BUDGET: u32 = 256;
 /// What the command line may have.
-const OPTIONS: &[&str] = &["mode", "device", "windows", "stale_ms", "storm", "broadcast"];
+const OPTIONS: &[&str] = &["config", "mem32", "mem64", "mode", "device", "windows", "stale_ms", "storm", "broadcast"];
 
 fn run(machine: &mut Machine) -> Result<(), Failed> {
     let (mut station, memory) = Station::open_with::<1>(machine, OPTIONS)?;

@@ -12,8 +12,11 @@
 //! `0xfebf1000`; `base` is where ECAM's first bus is, `-` with port I/O; `id` is `-` for a plain device. Exit code 33 when
 //! enumeration worked, with however many devices; otherwise `probe: error <ErrorName> <details>` and 35.
 //!
-//! Options: `config=ecam|port-io|auto` forces the mechanism (`auto` without it); `touch=no` leaves the memory alone. Otherwise the first
-//! and last 8 bytes of each device's memory are written, read back and restored: not while anyone uses it.
+//! Options: `config=ecam|port-io|auto` forces the mechanism (`auto` without it), and `config=ecam:<base>` or
+//! `config=ecam:<base>:<first>-<last>` says where ECAM is, for buses 0 to ff or these. `mem32=<first>-<last>` and `mem64=<first>-<last>` are
+//! addresses for what firmware left unassigned, and ask for placing it: numbers for buses, and BARs of ivshmem devices (what stays without
+//! has an `error` line each). All of these numbers are hexadecimal. `touch=no` leaves the memory alone; otherwise the first and last
+//! 8 bytes of each device's memory are written, read back and restored: not while anyone uses it.
 
 #![cfg_attr(target_os = "none", no_std, no_main)]
 
@@ -23,8 +26,8 @@ use core::fmt;
 use ivshmem::device::{self, Device, Kind, Selector, Vectors};
 use ivshmem::memory::{Memory, SharedMemory};
 use ivshmem::pci::{self, Access, Address, Function};
+use ivshmem_examples::configuration::Configuration;
 use ivshmem_examples::machine::{Failed, Machine};
-use ivshmem_examples::mechanism::Mechanism;
 use ivshmem_examples::options::{OptionError, Options, YesNo};
 use ivshmem_examples::paging::DeviceMapper;
 use ivshmem_examples::say;
@@ -33,9 +36,9 @@ use variant::{DebugDisplay, Variant};
 ivshmem_examples::image!(run);
 
 fn run(machine: &mut Machine) -> Result<(), Failed> {
-    let (mechanism, touch) = options(machine.command_line).map_err(|error| machine.failed(&error))?;
+    let (configuration, touch) = options(machine.command_line).map_err(|error| machine.failed(&error))?;
     // SAFETY: ring 0, the RSDP is from the start info, and configuration space is opened once.
-    let access = unsafe { mechanism.open(machine.rsdp, &mut machine.mapper) };
+    let access = unsafe { configuration.open(machine.rsdp, &mut machine.mapper) };
     let access = access.map_err(|error| machine.failed(&error))?;
     match &access {
         Access::Ecam(ecam) => {
@@ -46,6 +49,10 @@ fn run(machine: &mut Machine) -> Result<(), Failed> {
     }
 
     let (mut devices, mut errors) = (0u32, 0u32);
+    configuration.place(&access, |error| {
+        errors += 1;
+        say!("probe: error {}", Variant(&error));
+    });
     for Function { address, .. } in pci::functions(&access).filter(device::is_ivshmem) {
         let mut failed = |error: &dyn DebugDisplay| {
             errors += 1;
@@ -69,11 +76,10 @@ fn run(machine: &mut Machine) -> Result<(), Failed> {
     Ok(())
 }
 
-fn options(command_line: &str) -> Result<(Mechanism, bool), OptionError<'_>> {
-    let options = Options::parse(command_line, &["config", "touch"])?;
-    let mechanism = options.get("config", Mechanism::EXPECTED)?;
+fn options(command_line: &str) -> Result<(Configuration, bool), OptionError<'_>> {
+    let options = Options::parse(command_line, &["config", "mem32", "mem64", "touch"])?;
     let touch = options.get("touch", YesNo::EXPECTED)?;
-    Ok((mechanism.unwrap_or(Mechanism::Auto), touch.is_none_or(|YesNo(touch)| touch)))
+    Ok((Configuration::asked(&options)?, touch.is_none_or(|YesNo(touch)| touch)))
 }
 
 fn open(access: &Access, mapper: &mut DeviceMapper, address: Address) -> Result<Device, device::OpenError> {
