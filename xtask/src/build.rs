@@ -10,6 +10,9 @@ use serde_json::Value;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+/// The file of the image that [`small`] builds.
+pub const SMALL: &str = "echo-small";
+
 /// Build the boot images and the static Linux peer into target/images
 #[derive(clap::Args, Debug)]
 pub struct Build {
@@ -39,18 +42,28 @@ impl Build {
 pub fn images(toolchain: &Toolchain) -> Result<Vec<String>> {
     note(format!("building the images with {toolchain}"));
     let mut names = Vec::new();
-    let mut build = toolchain.cargo("build").args(["--release", "--package", "ivshmem-examples", "--bins"]);
-    if std::env::var_os("DEFMT_LOG").is_none() {
-        // Without it defmt compiles in nothing but errors.
-        build = build.env("DEFMT_LOG", "info");
-    }
-    for program in programs(&build)? {
+    for program in programs(&compiler(toolchain).arg("--bins"))? {
         let name = program.file_name().and_then(|name| name.to_str()).context("an image whose name is not UTF-8")?;
         install(&program, &workspace::image(name))?;
         names.push(name.to_owned());
     }
     names.sort();
     Ok(names)
+}
+
+/// Builds `echo` once more, as [`SMALL`]: for PCs with firmware, without what finds its way on any machine.
+pub fn small(toolchain: &Toolchain) -> Result<()> {
+    note(format!("building {SMALL} with {toolchain}"));
+    let build = compiler(toolchain).args(["--bin", "echo", "--no-default-features"]);
+    let program = programs(&build)?.into_iter().next().context("the build left no echo")?;
+    install(&program, &workspace::image(SMALL))
+}
+
+/// What builds images; the caller adds which.
+fn compiler(toolchain: &Toolchain) -> Tool {
+    let build = toolchain.cargo("build").args(["--release", "--package", "ivshmem-examples"]);
+    // Without it defmt compiles in nothing but errors.
+    if std::env::var_os("DEFMT_LOG").is_none() { build.env("DEFMT_LOG", "info") } else { build }
 }
 
 /// Builds `ivshmem-peer` without shared libraries, so that it also runs in an initramfs.

@@ -6,6 +6,7 @@ mod case;
 mod crew;
 mod found;
 mod lifecycle;
+mod machines;
 pub mod page;
 mod probe;
 pub mod readme;
@@ -17,7 +18,7 @@ mod topologies;
 
 pub use case::{Bench, Case, Shown};
 pub use crew::{Outcome, run};
-pub use talk::{come_up, receive};
+pub use talk::{Reception, come_up, receive, talk};
 
 use crate::setup::Way;
 use crate::test::rig::Rig;
@@ -41,7 +42,8 @@ pub struct QemuMatrix {
 }
 
 /// Each group's cases, in the order of the tables.
-pub const GROUPS: &[fn() -> Vec<Case>] = &[probe::cases, topologies::cases, sizes::cases, lifecycle::cases];
+pub const GROUPS: &[fn() -> Vec<Case>] =
+    &[probe::cases, machines::cases, topologies::cases, sizes::cases, lifecycle::cases];
 
 /// A group's name.
 pub fn name(group: fn() -> Vec<Case>) -> &'static str {

@@ -194,7 +194,7 @@ impl Scene {
             let bar2 = found.get(*number).context("a device of this number")?.bar2;
             ensure!(bar2.is_some_and(|at| at > above), "{claim:?}: not above {above:#x}: {found:?}");
         }
-        Ok((found, found::range(monitor, "pcie-mmcfg-mmio")?.map(|range| *range.start())))
+        Ok((found, found::range(monitor, self.machine.ecam())?.map(|range| *range.start())))
     }
 
     fn ring(&self, bench: &Bench, session: &mut Session, links: &[Link]) -> Result<()> {

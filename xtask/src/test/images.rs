@@ -2,6 +2,7 @@
 
 use super::suite::{Suite, Verdict};
 use crate::build;
+use crate::matrix::{Reception, talk};
 use crate::vm::{Accelerator, Image, Link, Machine, Session};
 use anyhow::{Result, ensure};
 
@@ -9,9 +10,18 @@ use anyhow::{Result, ensure};
 const ECHO_LIMIT: u64 = 64 << 10;
 
 pub fn add(suite: &mut Suite) {
-    suite.case("image: echo's text with driver and mailbox is under 64 KiB", |rig| {
-        rig.images()?;
-        build::check_size("echo", ECHO_LIMIT)
+    suite.case("image: echo's text with driver and mailbox is under 64 KiB, on PCs with firmware", |rig| {
+        let accelerator = rig.images()?;
+        build::small(&rig.toolchain()?)?;
+        build::check_size(build::SMALL, ECHO_LIMIT)?;
+        let echo = Image::new("echo", accelerator);
+        let small = Image { file: build::SMALL, monitor: true, ..echo.options("mode=interrupt") };
+        rig.session(|session| {
+            let link = Link::doorbell(session, 1 << 20, 2, 0)?;
+            let mut image = small.start(session, vec![link.attach(0)?])?;
+            image.event("ready ")?;
+            talk(image, &link.attach(1)?, Reception::Interrupt)
+        })
     });
     for machine in [Machine::Q35, Machine::Pc] {
         let name = machine.name();

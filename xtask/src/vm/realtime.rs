@@ -18,8 +18,11 @@ const SUCCESS: i32 = 33;
 /// How an image is started.
 #[derive(Debug, Clone)]
 pub struct Image {
+    /// The first word of its lines.
     pub name: &'static str,
-    /// `key=value` words for its command line.
+    /// The file under `target/images`, without `.elf`.
+    pub file: &'static str,
+    /// `key=value` words for its command line, in place of the machine's own or beside them.
     pub options: String,
     pub machine: Machine,
     pub accelerator: Accelerator,
@@ -37,6 +40,7 @@ impl Image {
         let (machine, options, extra) = (Machine::default(), String::new(), Vec::new());
         Self {
             name,
+            file: name,
             options,
             machine,
             accelerator,
@@ -53,24 +57,37 @@ impl Image {
         self
     }
 
+    /// The options, and what of the machine's they leave open.
+    fn command_line(&self) -> String {
+        let mut line = self.options.clone();
+        for (key, value) in self.machine.options() {
+            if !self.options.split_whitespace().any(|word| word.split_once('=').is_some_and(|(given, _)| given == *key))
+            {
+                line += &format!(" {key}={value}");
+            }
+        }
+        line.trim_start().to_owned()
+    }
+
     /// Boots it with these ivshmem devices.
     pub fn start(&self, session: &mut Session, attachments: Vec<Attachment>) -> Result<RealTime> {
-        let path = workspace::image(self.name);
-        let mut launch = qemu::bare(self.name, self.machine.name(), self.accelerator, self.processors, self.mebibytes);
+        let path = workspace::image(self.file);
+        let mut launch = qemu::machine(self.name, self.machine, self.accelerator, self.processors, self.mebibytes);
         if let Some(frames) = Frames::of(&path)? {
             let (read, write) = pipe_with(PipeFlags::CLOEXEC).context("cannot make a pipe")?;
             let number = write.as_raw_fd();
             launch.tool = launch.tool.arg("-add-fd").arg(format!("fd={number},set=2"));
             // To append rather than to truncate, which a pipe refuses.
             let chardev = "file,id=com2,path=/dev/fdset/2,append=on";
-            launch.tool = launch.tool.args(["-chardev", chardev, "-serial", "chardev:com2"]);
+            launch.tool = launch.tool.args(["-chardev", chardev]).args(self.machine.second_serial_port("com2"));
             launch.inherit.push((write, format!("{number}>com2.defmt")));
             launch.streams.push((format!("{}.defmt", self.name), File::from(read), Box::new(frames)));
         }
         launch.tool = launch.tool.args(["-device", "isa-debug-exit,iobase=0xf4,iosize=4"]);
         launch.tool = launch.tool.arg("-kernel").arg(&path);
-        if !self.options.is_empty() {
-            launch.tool = launch.tool.args(["-append", &self.options]);
+        let options = self.command_line();
+        if !options.is_empty() {
+            launch.tool = launch.tool.args(["-append", &options]);
         }
         launch.tool = launch.tool.args(&self.extra);
         launch.echo = self.echo;
@@ -125,5 +142,23 @@ impl RealTime {
     /// Ends it at once, as a crash would.
     pub fn kill(self) -> Result<()> {
         self.process.kill()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_image_is_told_of_its_machine_unless_it_is_told_otherwise() {
+        let line = |machine, options: &str| {
+            Image { machine, ..Image::new("echo", Accelerator::Tcg).options(options) }.command_line()
+        };
+        assert_eq!(line(Machine::Q35, "mode=polled"), "mode=polled");
+        assert_eq!(
+            line(Machine::Microvm, "mem64=1-2 mode=polled"),
+            "mem64=1-2 mode=polled config=ecam:0xe0000000 mem32=0xc0000000-0xdfffffff"
+        );
+        assert!(line(Machine::Q35Qboot, "").starts_with("mem32="));
     }
 }
