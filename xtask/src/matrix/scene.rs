@@ -105,6 +105,7 @@ impl Scene {
         let how = match self.config {
             Some("ecam") => "ECAM",
             Some("port-io") => "port I/O",
+            Some(told) if told.starts_with("ecam:") => "ECAM that it is told of",
             _ => "what it finds",
         };
         let machine = format!("{} by {how}", self.machine.name());

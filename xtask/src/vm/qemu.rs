@@ -23,8 +23,6 @@ pub enum Machine {
 }
 
 impl Machine {
-    pub const ALL: [Self; 5] = [Self::Q35, Self::Pc, Self::Q35Qboot, Self::Microvm, Self::MicrovmQboot];
-
     pub fn name(self) -> &'static str {
         match self {
             Self::Q35 => "q35",
@@ -121,9 +119,8 @@ mod tests {
 
     #[test]
     fn a_machine_is_named_as_the_command_line_names_it() {
-        for machine in Machine::ALL {
-            assert_eq!(Machine::from_str(machine.name(), false), Ok(machine));
+        for machine in Machine::value_variants() {
+            assert_eq!(Machine::from_str(machine.name(), false).as_ref(), Ok(machine));
         }
-        assert_eq!(Machine::ALL.len(), Machine::value_variants().len());
     }
 }
