@@ -18,6 +18,7 @@
 //!
 //! Features: `defmt` logs discovery, state changes and errors and implements `defmt::Format` on public types;
 //! `embedded-io` and `embedded-io-async` make byte streams, `zerocopy` channels of values;
+//! `pci_types` and `virtio-drivers` take configuration space through the traits of these crates, and give it to them;
 //! `fake` (needs `std`, on Unix) adds stand-ins for configuration space, device and memory, for tests;
 //! `protection` adds protected channels.
 //!

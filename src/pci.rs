@@ -1,7 +1,8 @@
 //! Generic PCI: addresses, configuration access, headers, BARs, capabilities, enumeration. Knows nothing of ivshmem.
 //!
 //! Everything here reads and writes configuration space through [`ConfigAccess`], which [`Ecam`], [`PortIo`] and [`Access`] implement
-//! (and `fake::config` for tests). [`auto`] picks the mechanism, [`functions`] yields what is there, and [`Header`], [`bar`], [`size_bar`] and
+//! (and `fake::config` for tests). A kernel that has its own access implements it, or has an adapter already: the features `pci_types` and
+//! `virtio-drivers`. [`auto`] picks the mechanism, [`functions`] yields what is there, and [`Header`], [`bar`], [`size_bar`] and
 //! [`capabilities`] look closer.
 //! [`assign`] gives BARs a place that firmware did not, through any [`Bridge`]; nothing else here changes what is assigned. Whatever configuration space contains, each call ends after a number of reads that its documentation states.
 
@@ -13,12 +14,18 @@ mod bar;
 mod bridge;
 mod capability;
 mod ecam;
+#[cfg(any(feature = "pci_types", feature = "virtio-drivers"))]
+mod foreign;
 mod header;
 mod mcfg;
+#[cfg(feature = "pci_types")]
+pub mod pci_types;
 #[cfg(test)]
 mod physical;
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod port_io;
+#[cfg(feature = "virtio-drivers")]
+pub mod virtio_drivers;
 mod walk;
 
 pub use access::{Buses, ConfigAccess};

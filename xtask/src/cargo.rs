@@ -62,7 +62,16 @@ mod tests {
     #[test]
     fn the_drivers_features_are_those_of_the_manifest() {
         let features = driver_features().unwrap();
-        for feature in ["defmt", "embedded-io", "embedded-io-async", "fake", "protection", "zerocopy"] {
+        for feature in [
+            "defmt",
+            "embedded-io",
+            "embedded-io-async",
+            "fake",
+            "pci_types",
+            "protection",
+            "virtio-drivers",
+            "zerocopy",
+        ] {
             assert!(features.contains(&feature.to_owned()), "{features:?}");
         }
     }
