@@ -85,7 +85,8 @@ impl defmt::Format for Assigned {
 /// - Largest first, each on a multiple of its size and in pages of its own, at the lowest address that no other function has.
 /// - Behind a bridge, in the bridge's window: a prefetchable 64-bit BAR in the prefetchable one if there is one. A bridge on the way
 ///   that has no window gets one, with room for twice what is unassigned behind it if that can be had, and gets its own BARs placed if
-///   it decodes none yet. Bridges on the way are told to forward, both ways: MSI-X messages come through them.
+///   it decodes none yet. Bridges on the way are told to forward, both ways: MSI-X messages come through them. Of one that did not
+///   before, a window at address 0, where some bridges have it at reset, is closed.
 /// - Memory decode of the function is off while its BARs are written, and then as it was: opening the device enables it.
 /// - On error everything is as it was before.
 ///
@@ -149,6 +150,11 @@ impl<A: ConfigAccess + ?Sized> Placing<'_, '_, A> {
         for bridge in &bridges {
             let header = Header::new(access, *bridge);
             let (before, wanted) = (header.command(), Command::MEMORY | Command::BUS_MASTER);
+            if !before.contains(Command::MEMORY)
+                && let Some(bridge) = Bridge::at(access, *bridge)
+            {
+                bridge.close_at_0();
+            }
             if !before.contains(wanted) {
                 header.set_command(before | wanted);
             }

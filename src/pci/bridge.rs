@@ -159,6 +159,18 @@ impl<'a, A: ConfigAccess + ?Sized> Bridge<'a, A> {
         check(window, self.prefetchable())
     }
 
+    /// Closes what [`memory`](Self::memory) and [`prefetchable`](Self::prefetchable) take for closed, but is open at address 0: at most
+    /// 3 reads and 2 writes.
+    pub(super) fn close_at_0(&self) {
+        for offset in [MEMORY, PREFETCHABLE] {
+            let value = self.read(offset);
+            let wide = offset == PREFETCHABLE && value & TYPE == TYPE_64;
+            if ends(value).0 == 0 && !(wide && self.read(BASE_UPPER) != 0) {
+                self.access.write32(self.address, offset, CLOSED);
+            }
+        }
+    }
+
     fn read(&self, offset: u16) -> u32 {
         self.access.read32(self.address, offset)
     }

@@ -3,7 +3,8 @@
 use crate::pci::{Address, BarError, BridgeError};
 use core::fmt;
 
-/// Why the BARs of a function stay unassigned. Configuration space is as it was.
+/// Why the BARs of a function stay unassigned, of which configuration space is as it was; or why a bus has no number, and then the others
+/// keep theirs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]

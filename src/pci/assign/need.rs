@@ -4,7 +4,7 @@ use super::survey::Survey;
 use super::{AssignError, Kind, Undoable};
 use crate::pci::bar::{Registers, register};
 use crate::pci::bridge::GRANULE;
-use crate::pci::{Address, BarError, Bridge, ConfigAccess, Width, size_bar};
+use crate::pci::{Address, BarError, Bridge, BusNumbers, ConfigAccess, Width, size_bar};
 use heapless::Vec;
 
 /// No BAR shares a page with another: they may be mapped with different caching.
@@ -48,10 +48,9 @@ impl Unassigned {
         self.size.max(PAGE)
     }
 
-    /// Which window of a bridge it is for.
-    fn kind(&self) -> Kind {
-        // A prefetchable window may be anywhere, and 32 bits reach below 4 GiB only.
-        if self.prefetchable && self.width == Width::Bits64 { Kind::Prefetchable } else { Kind::Memory }
+    /// Whether it may be in a prefetchable window: that may be anywhere, and 32 bits reach below 4 GiB only.
+    fn may_be_prefetched(&self) -> bool {
+        self.prefetchable && self.width == Width::Bits64
     }
 
     /// Gives it an address.
@@ -103,7 +102,7 @@ impl<A: ConfigAccess + ?Sized> Survey<'_, Undoable<'_, A>> {
     ) -> Need {
         let numbers = bridge.numbers();
         let inner = self.path.get(level.saturating_add(1)..).unwrap_or_default();
-        let no_prefetchable = self.prefetchable_width(bridge.address()).is_none();
+        let width = self.prefetchable_width(bridge.address());
         let mut need = Need { size: 0, largest: 0 };
         let mut more = false;
         for address in &self.functions {
@@ -112,7 +111,8 @@ impl<A: ConfigAccess + ?Sized> Survey<'_, Undoable<'_, A>> {
                 continue;
             }
             for bar in Unassigned::of(self.access.inner(), *address).unwrap_or_default() {
-                if bar.kind() != kind && !(no_prefetchable && kind == Kind::Memory) {
+                let prefetched = bar.may_be_prefetched() && self.prefetchable_to(*address, numbers, width);
+                if prefetched != (kind == Kind::Prefetchable) {
                     continue;
                 }
                 more |= !own;
@@ -126,5 +126,20 @@ impl<A: ConfigAccess + ?Sized> Survey<'_, Undoable<'_, A>> {
             need.size = need.size.saturating_mul(2);
         }
         need
+    }
+
+    /// Whether all bridges from one with these numbers and this prefetchable window to a function have such a window: each is inside
+    /// the one before, and so is a narrow one in the memory window if that one is not.
+    fn prefetchable_to(&self, function: Address, outer: BusNumbers, width: Option<Width>) -> bool {
+        let within = |numbers: BusNumbers, bus| (numbers.secondary..=numbers.subordinate).contains(&bus);
+        let on_the_way = |address: &&Address| {
+            let bridge = Bridge::at(self.access, **address).filter(|_| within(outer, address.bus()));
+            bridge.is_some_and(|bridge| within(bridge.numbers(), function.bus()))
+        };
+        let as_wide = |address: &Address| match self.prefetchable_width(*address) {
+            Some(Width::Bits64) => true,
+            found => found == width,
+        };
+        width.is_some() && self.functions.iter().filter(on_the_way).all(as_wide)
     }
 }

@@ -11,8 +11,9 @@ use crate::pci::{Bridge, BusNumbers, Buses, ConfigAccess};
 /// `buses` is what belongs to the root bus, one of [`root_buses`](super::root_buses): its first is the root bus itself, and no other root
 /// bus is in it. Numbers that bridges have stay. Each further one is higher than those before it on its bus, and within the numbers of the bridge before it.
 ///
-/// Every bus is looked at once, as in [`functions`](crate::pci::functions). [`AssignError::NoBus`] is the first bridge for which no number was left;
-/// it stays unnumbered, and the others have theirs.
+/// Every bus is looked at twice, as in [`functions`](crate::pci::functions), and each bridge is asked at most 14 times more. The error is that of the
+/// first bridge for which no number was left ([`NoBus`](AssignError::NoBus)), that took none ([`Bridge`](AssignError::Bridge)) or behind which too many
+/// are ([`TooDeep`](AssignError::TooDeep)); it stays unnumbered, and the others have theirs.
 pub fn number_buses<A: ConfigAccess + ?Sized>(access: &A, buses: Buses) -> Result<u8, AssignError> {
     let mut numbering = Numbering { access, segment: buses.segment, seen: [false; 256], numbered: 0, failed: None };
     numbering.bus(buses.first, buses.last, 0);

@@ -1,7 +1,7 @@
 //! Where nothing is.
 
 use super::Undoable;
-use super::survey::Survey;
+use super::survey::{MOST_FUNCTIONS, Survey};
 use crate::pci::bar::{FLAGS, Registers};
 use crate::pci::{Address, Bar, Bridge, ConfigAccess, Width, Window, size_bar};
 
@@ -9,6 +9,10 @@ use crate::pci::{Address, Bar, Bridge, ConfigAccess, Width, Window, size_bar};
 const ROMS: [u16; 2] = [0x30, 0x38];
 const ROM_ADDRESS: u32 = 0xFFFF_F800;
 const LARGEST_ROM: u64 = 16 << 20;
+
+/// Six BARs, or two and two windows, and a ROM of each function: each is met at its beginning and at its end. What then is still in
+/// the way is somewhere else whenever it is read.
+const MOST_TRIES: usize = MOST_FUNCTIONS * 7 * 2;
 
 impl<A: ConfigAccess + ?Sized> Survey<'_, Undoable<'_, A>> {
     /// The lowest free address in the first of `spaces` that has one: `size` bytes on a multiple of `align`, on the bus at `level`.
@@ -19,17 +23,18 @@ impl<A: ConfigAccess + ?Sized> Survey<'_, Undoable<'_, A>> {
     fn room_in(&self, level: usize, space: Window, size: u64, align: u64) -> Option<u64> {
         // Address 0 means unassigned.
         let mut base = space.base.max(1).checked_next_multiple_of(align)?;
-        loop {
+        for _ in 0..MOST_TRIES {
             let place = Window { base, limit: base.checked_add(size.checked_sub(1)?)? };
             if !space.contains(place) {
                 return None;
             }
             match self.in_the_way(level, place) {
                 None => return Some(base),
-                // Behind it, which is further on at least by `align`: each obstacle is met twice at most.
+                // Behind it, which is further on at least by `align`.
                 Some(last) => base = last.max(base).checked_add(1)?.checked_next_multiple_of(align)?,
             }
         }
+        None
     }
 
     /// The last address, as far as is known, of something that has addresses in `place`.

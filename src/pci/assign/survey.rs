@@ -5,7 +5,7 @@ use crate::pci::{Address, Bridge, ConfigAccess, Width, Window, functions};
 use heapless::Vec;
 
 /// Functions that are looked after.
-const MOST_FUNCTIONS: usize = 256;
+pub(super) const MOST_FUNCTIONS: usize = 256;
 /// Bridges on the way to a function.
 pub(super) const MOST_BRIDGES: usize = 12;
 

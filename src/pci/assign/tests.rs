@@ -6,6 +6,7 @@ use crate::fake::topology::{Claim, Topology};
 use crate::pci::{BarError, BridgeError, Buses, bar};
 use std::vec::Vec;
 
+mod hostile;
 mod property;
 
 const MIB: u64 = 1 << 20;
@@ -201,6 +202,50 @@ fn a_bridge_without_a_prefetchable_window_gets_all_in_its_memory_window() {
         decode(&topology, node);
         for node in [outer, inner, node] {
             assert_reached(&topology, node);
+        }
+    }
+}
+
+#[test]
+fn a_bridge_further_in_without_a_wide_prefetchable_window_is_reached_below_4_gib() {
+    for narrow in [false, true] {
+        let inner = if narrow { port().narrow_prefetchable_window() } else { port().no_prefetchable_window() };
+        let mut topology = Topology::new();
+        let outer = topology.add(None, (4, 0), port());
+        let inner = topology.add(Some(outer), (0, 0), inner);
+        // Behind a bridge that could do better.
+        let last = topology.add(Some(inner), (0, 0), port());
+        let node = topology.add(Some(last), (0, 0), Function::ivshmem_doorbell(64 * MIB, 4));
+        number_buses(&topology, ALL).unwrap();
+        assign(&topology, topology.address(node).unwrap(), &microvm()).unwrap();
+        decode(&topology, node);
+        for node in [outer, inner, last, node] {
+            assert_reached(&topology, node);
+        }
+    }
+}
+
+#[test]
+fn a_bridge_that_is_told_to_forward_forwards_nothing_that_nobody_placed() {
+    // Windows of a bridge are anywhere after reset; those of QEMU's pci-bridge are at 0.
+    let machine = |wide: bool, device: Function| {
+        let at_0 = if wide { port().prefetchable_window(0, 0xF_FFFF) } else { port().narrow_prefetchable_window() };
+        let mut topology = Topology::new();
+        let bridge = topology.add(None, (4, 0), at_0.memory_window(0, 0xF_FFFF));
+        let node = topology.add(Some(bridge), (1, 0), device);
+        let other = Function::new(1, 2).memory32(0, 0xA_0000, 1 << 16).command(2);
+        topology.add(Some(bridge), (2, 0), other);
+        number_buses(&topology, ALL).unwrap();
+        (topology, node)
+    };
+    // Each needs one of the two windows.
+    for device in [Function::new(1, 2).memory32(0, 0, 256), Function::new(1, 2).memory64(0, 0, 256, true)] {
+        for wide in [false, true] {
+            let (topology, node) = machine(wide, device.clone());
+            assign(&topology, topology.address(node).unwrap(), &microvm()).unwrap();
+            decode(&topology, node);
+            assert_reached(&topology, node);
+            assert_eq!(topology.claims(0xA_0000), [], "the first MiB is not the bridge's");
         }
     }
 }

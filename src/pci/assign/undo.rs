@@ -6,7 +6,8 @@ use crate::pci::{Address, Buses, ConfigAccess};
 use core::cell::{Cell, RefCell};
 use heapless::Vec;
 
-/// Of a bridge: 2 for its BARs, 1 and at most 6 for its windows, and Command; of the function: 6 for its BARs, and Command twice.
+/// Of a bridge: 2 for its BARs, 1 and at most 6 for its windows or 2 for closing them, and Command; of the function: 6 for its BARs, and
+/// Command twice.
 const MOST_WRITES: usize = MOST_BRIDGES * 10 + 8;
 
 /// Notes what each register held before it was written, so that [`undo`](Self::undo) can write it back.
