@@ -2,7 +2,7 @@
 
 use crate::fake::config::{ConfigSpace, Cycle, Function};
 use crate::fake::input::Input;
-use crate::pci::{Address, BarError, ConfigAccess, bar, find_capability, size_bar};
+use crate::pci::{Address, BarError, Buses, ConfigAccess, bar, find_capability, size_bar};
 use core::cell::Cell;
 use std::vec::Vec;
 
@@ -16,18 +16,27 @@ const COMMAND: u16 = 0x04;
 
 /// Answers each read with the input's next bytes, or near a device's, whatever is read; ignores writes.
 #[derive(Debug)]
-struct Anything<'i> {
+pub(super) struct Anything<'i> {
     input: &'i Input<'i>,
-    space: ConfigSpace,
+    space: &'i ConfigSpace,
     reads: Cell<usize>,
     writes: Cell<usize>,
 }
 
 impl<'i> Anything<'i> {
-    fn new(input: &'i Input<'i>) -> Self {
-        let space = ConfigSpace::new().with(AT, Function::ivshmem_doorbell(1 << 20, 8));
+    /// Near what is in `space`.
+    pub(super) fn of(input: &'i Input<'i>, space: &'i ConfigSpace) -> Self {
         Self { input, space, reads: Cell::new(0), writes: Cell::new(0) }
     }
+
+    /// How often it was read.
+    pub(super) fn reads(&self) -> usize {
+        self.reads.get()
+    }
+}
+
+fn device() -> ConfigSpace {
+    ConfigSpace::new().with(AT, Function::ivshmem_doorbell(1 << 20, 8))
 }
 
 impl ConfigAccess for Anything<'_> {
@@ -50,6 +59,10 @@ impl ConfigAccess for Anything<'_> {
     fn write16(&self, _: Address, _: u16, _: u16) {
         self.writes.set(self.writes.get() + 1);
     }
+
+    fn buses(&self, index: usize) -> Option<Buses> {
+        self.space.buses(index)
+    }
 }
 
 /// The walk through a function's capabilities, whatever its configuration space answers.
@@ -57,7 +70,8 @@ pub fn capabilities(bytes: &[u8]) {
     let input = Input::new(bytes);
     let id = input.byte();
     if input.byte().is_multiple_of(2) {
-        let anything = Anything::new(&input);
+        let device = device();
+        let anything = Anything::of(&input, &device);
         walk(&anything, id);
         assert!(anything.writes.get() == 0 && anything.reads.get() <= 51, "{anything:?}");
         return;
@@ -109,12 +123,13 @@ pub fn bars(bytes: &[u8]) {
     let input = Input::new(bytes);
     let index = input.byte() % 8;
     if input.byte().is_multiple_of(2) {
-        let anything = Anything::new(&input);
+        let device = device();
+        let anything = Anything::of(&input, &device);
         if let Ok(bar) = bar(&anything, AT, index) {
             assert!(bar.address != 0 && bar.address.is_multiple_of(16) && bar.index == index, "{bar:?}");
         }
         assert!(anything.writes.get() == 0 && anything.reads.get() <= 7, "{anything:?}");
-        let anything = Anything::new(&input);
+        let anything = Anything::of(&input, &device);
         if let Ok(size) = size_bar(&anything, AT, index) {
             assert!(size.is_power_of_two() && size >= 16, "{size:#x}");
         }

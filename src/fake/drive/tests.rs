@@ -17,6 +17,13 @@ proptest! {
     }
 
     #[test]
+    fn whatever_configuration_space_holds_and_answers_numbering_and_placing_are_bounded_and_move_nothing(
+        bytes in vec(any::<u8>(), 0..500)
+    ) {
+        super::assign(&bytes);
+    }
+
+    #[test]
     fn whatever_a_device_is_and_answers_only_its_table_and_doorbell_are_written_and_calls_are_bounded(
         bytes in vec(any::<u8>(), 0..300)
     ) {
