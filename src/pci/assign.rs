@@ -84,9 +84,10 @@ impl defmt::Format for Assigned {
 /// - Whatever has an address keeps it: BARs, expansion ROMs and bridges' windows, of every function within reach.
 /// - Largest first, each on a multiple of its size and in pages of its own, at the lowest address that no other function has.
 /// - Behind a bridge, in the bridge's window: a prefetchable 64-bit BAR in the prefetchable one if there is one. A bridge on the way
-///   that has no window gets one, with room for twice what is unassigned behind it if that can be had, and gets its own BARs placed if
-///   it decodes none yet. Bridges on the way are told to forward, both ways: MSI-X messages come through them. Of one that did not
-///   before, a window at address 0, where some bridges have it at reset, is closed.
+///   that has no window gets one, with room for twice what is unassigned behind it if that can be had (whoever places several functions
+///   does well to begin with the largest), and gets its own BARs placed if it decodes none yet. Bridges on the way are told to forward,
+///   both ways: MSI-X messages come through them. Of one that did not before, a window at address 0, where some bridges have it at
+///   reset, is closed.
 /// - Memory decode of the function is off while its BARs are written, and then as it was: opening the device enables it.
 /// - On error everything is as it was before.
 ///

@@ -5,7 +5,10 @@ use crate::options::{OptionError, Options, halves, hexadecimal};
 use core::str::FromStr;
 use ivshmem::device;
 use ivshmem::mmio::Mapper;
-use ivshmem::pci::{self, Access, AssignError, Command, ConfigAccess, Function, Header, Window, Windows};
+use ivshmem::pci::{self, Access, Address, AssignError, Command, ConfigAccess, Function, Header, Window, Windows};
+
+/// Devices that are placed; no machine of QEMU's has room for as many on its root bus.
+const MOST_DEVICES: usize = 256;
 
 /// What the three options say.
 #[derive(Clone, Copy, Debug)]
@@ -35,7 +38,7 @@ impl Configuration {
 
     /// Places what firmware left: numbers for buses, and addresses for the BARs of ivshmem devices, if the command line gave windows.
     ///
-    /// What cannot be placed is told, and the rest is placed all the same: whoever opens such a device is told so once more.
+    /// The largest are placed first. What cannot be placed is told, and the rest is placed all the same: whoever opens such a device is told so once more.
     pub fn place(&self, access: &dyn ConfigAccess, mut failed: impl FnMut(AssignError)) {
         let Some(windows) = &self.windows else { return };
         for buses in (0..).map_while(|range| access.buses(range)) {
@@ -43,7 +46,14 @@ impl Configuration {
                 pci::number_buses(access, root).map_or_else(&mut failed, drop);
             }
         }
+        let mut devices = heapless::Vec::<(u64, Address), MOST_DEVICES>::new();
         for Function { address, .. } in pci::functions(access).filter(device::is_ivshmem) {
+            let size = pci::size_bar(access, address, 2).unwrap_or(0);
+            // The largest first: a window that a bridge gets for a small one may be too small for those that come later.
+            let place = devices.iter().take_while(|(before, _)| *before >= size).count();
+            let _ = devices.insert(place, (size, address));
+        }
+        for (_, address) in devices {
             match pci::assign(access, address, windows) {
                 Ok(_) => {
                     // As firmware leaves it: QEMU tells of no BAR that is not decoded.

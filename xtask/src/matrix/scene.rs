@@ -27,6 +27,7 @@ pub enum Share {
 pub enum Claim {
     Above4GiB,
     AboveRam,
+    At(u64),
 }
 
 #[derive(Debug, Clone)]
@@ -44,6 +45,8 @@ pub struct Scene {
     /// The value of the images' option `config`; without one they have to find a way.
     pub config: Option<&'static str>,
     pub mebibytes: u32,
+    /// Further options of the images.
+    options: String,
     /// What QEMU is given before the ivshmem devices.
     qemu: Vec<String>,
     shares: Vec<Share>,
@@ -57,13 +60,19 @@ pub struct Scene {
 
 impl Scene {
     pub fn new(machine: Machine, config: Option<&'static str>) -> Self {
-        let (qemu, shares, devices, talks, claims) = Default::default();
-        Self { machine, config, mebibytes: 128, qemu, shares, devices, talks, pair: false, claims }
+        let (options, qemu, shares, devices, talks, claims) = Default::default();
+        Self { machine, config, mebibytes: 128, options, qemu, shares, devices, talks, pair: false, claims }
     }
 
     /// Adds a bridge, or another device that is not ours.
     pub fn with(mut self, device: &str) -> Self {
         self.qemu.extend(["-device".to_owned(), device.to_owned()]);
+        self
+    }
+
+    /// Gives the images a further option.
+    pub fn option(mut self, option: &str) -> Self {
+        self.options += &format!(" {option}");
         self
     }
 
@@ -122,8 +131,8 @@ impl Scene {
                 None => number.to_string(),
                 Some((found, _)) => found.get(*number).context("a device of this number")?.address.to_string(),
             };
-            let options = format!("mode={reception} device={selector}");
-            let image = Image { monitor: true, ..self.image("echo", bench).options(options) };
+            let image = self.image("echo", bench, &format!("mode={reception} device={selector}"));
+            let image = Image { monitor: true, ..image };
             let (mut image, ids) = self.start(&image, session, &links)?;
             let ready = image.event("ready ")?;
             let (found, ecam) = self.ask(&mut image)?;
@@ -159,8 +168,9 @@ impl Scene {
         self.shares.iter().enumerate().map(open).collect()
     }
 
-    fn image(&self, name: &'static str, bench: &Bench) -> Image {
-        let mut image = Image::new(name, bench.accelerator);
+    fn image(&self, name: &'static str, bench: &Bench, options: &str) -> Image {
+        let config = self.config.map_or_else(String::new, |config| format!("config={config} "));
+        let mut image = Image::new(name, bench.accelerator).options(format!("{config}{options}{}", self.options));
         (image.machine, image.mebibytes, image.extra) = (self.machine, self.mebibytes, self.qemu.clone());
         image
     }
@@ -188,18 +198,21 @@ impl Scene {
         let asked: Vec<String> = (0..self.devices.len()).map(|number| format!("ivshmem{number}")).collect();
         ensure!(names == asked, "QEMU has {names:?} in this order of addresses: {found:?}");
         for (number, claim) in &self.claims {
-            let above = match claim {
-                Claim::Above4GiB => (1 << 32) - 1,
-                Claim::AboveRam => *found::range(monitor, "ram-above-4g")?.context("no RAM above 4 GiB")?.end(),
+            let (first, last) = match *claim {
+                Claim::Above4GiB => (1 << 32, u64::MAX),
+                Claim::AboveRam => {
+                    (found::range(monitor, "ram-above-4g")?.context("no RAM above 4 GiB")?.end() + 1, u64::MAX)
+                }
+                Claim::At(address) => (address, address),
             };
             let bar2 = found.get(*number).context("a device of this number")?.bar2;
-            ensure!(bar2.is_some_and(|at| at > above), "{claim:?}: not above {above:#x}: {found:?}");
+            ensure!(bar2.is_some_and(|at| (first..=last).contains(&at)), "{claim:?}: {found:?}");
         }
         Ok((found, found::range(monitor, self.machine.ecam())?.map(|range| *range.start())))
     }
 
     fn ring(&self, bench: &Bench, session: &mut Session, links: &[Link]) -> Result<()> {
-        let (image, _) = self.start(&self.image("selftest", bench), session, links)?;
+        let (image, _) = self.start(&self.image("selftest", bench, ""), session, links)?;
         let log = image.process().log().clone();
         image.finish()?;
         let rang = log.all("selftest: ok interrupt::peers_ring_each_other_on_every_vector");
@@ -215,8 +228,7 @@ impl Scene {
         found: &[Found],
         ecam: Option<u64>,
     ) -> Result<()> {
-        let options = self.config.map_or_else(String::new, |config| format!("config={config}"));
-        let (image, ids) = self.start(&self.image("probe", bench).options(options), session, links)?;
+        let (image, ids) = self.start(&self.image("probe", bench, ""), session, links)?;
         let lines = finish(image)?;
         let [begin, lines @ .., end] = lines.as_slice() else { bail!("too few lines: {lines:#?}") };
         let expected = match ecam.filter(|_| self.config != Some("port-io")) {

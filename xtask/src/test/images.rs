@@ -5,6 +5,7 @@ use crate::build;
 use crate::matrix::{Reception, talk};
 use crate::vm::{Accelerator, Image, Link, Machine, Session};
 use anyhow::{Result, ensure};
+use clap::ValueEnum;
 
 /// Bytes of `echo`'s text: driver, mailbox and image together.
 const ECHO_LIMIT: u64 = 64 << 10;
@@ -23,7 +24,7 @@ pub fn add(suite: &mut Suite) {
             talk(image, &link.attach(1)?, Reception::Interrupt)
         })
     });
-    for machine in [Machine::Q35, Machine::Pc] {
+    for machine in Machine::value_variants().iter().copied() {
         let name = machine.name();
         suite.verdict(&format!("image: selftest on {name}"), move |rig| {
             let accelerator = rig.images()?;

@@ -9,10 +9,12 @@ use ivshmem::msix::{Interrupts, Message};
 use ivshmem::notify::Wait;
 use ivshmem::pci::{self, Access, Address};
 use ivshmem_examples::clock::Clock;
+use ivshmem_examples::configuration::Configuration;
+use ivshmem_examples::failure::Named;
 use ivshmem_examples::interrupts::{DOORBELLS, FIRST_DOORBELL};
 use ivshmem_examples::machine::{Failed, Machine};
-use ivshmem_examples::mechanism::Mechanism;
 use ivshmem_examples::paging::DeviceMapper;
+use ivshmem_examples::say;
 use ivshmem_examples::timer::Timer;
 
 /// Devices that are tested; further ones are left alone.
@@ -42,14 +44,15 @@ pub struct Bench<'a> {
 
 impl<'a> Bench<'a> {
     /// Opens every device and starts the tick.
-    pub fn open(machine: &'a mut Machine) -> Result<Self, Failed> {
+    pub fn open(machine: &'a mut Machine, configuration: Configuration) -> Result<Self, Failed> {
         let clock = Clock::calibrate().map_err(|error| machine.failed(&error))?;
         let mut timer = Timer::start(&mut machine.mapper, clock).map_err(|error| machine.failed(&error))?;
         timer.every(TICK_US).map_err(|error| machine.failed(&error))?;
         // SAFETY: ring 0, the RSDP is from the start info; the checks that open configuration space once more do not
         // use it at the same time.
-        let access = unsafe { Mechanism::Auto.open(machine.rsdp, &mut machine.mapper) };
+        let access = unsafe { configuration.open(machine.rsdp, &mut machine.mapper) };
         let access = access.map_err(|error| machine.failed(&error))?;
+        configuration.place(&access, |error| say!("selftest: error {}", Named(&error)));
         let mut slots = heapless::Vec::new();
         for function in pci::functions(&access).filter(device::is_ivshmem).take(DEVICES) {
             let mut device = open(&access, &mut machine.mapper, Selector::Address(function.address))

@@ -10,7 +10,8 @@
 //!
 //! Exit code 33 if nothing failed. What a check needs and the machine has not is skipped: a doorbell device for interrupts, two on one
 //! server for peer to peer, ECAM to compare it with the ports. The devices' memory is overwritten, and BAR2 is moved about where the
-//! hypervisor lets it: nobody else may use the devices meanwhile. No options.
+//! hypervisor lets it: nobody else may use the devices meanwhile.
+//! Options: `config=`, `mem32=` and `mem64=` as `probe`.
 
 #![cfg_attr(target_os = "none", no_std, no_main)]
 #![expect(
@@ -29,6 +30,7 @@ mod pci;
 mod report;
 
 use bench::Bench;
+use ivshmem_examples::configuration::Configuration;
 use ivshmem_examples::machine::{Failed, Machine};
 use ivshmem_examples::options::Options;
 use ivshmem_examples::say;
@@ -50,8 +52,10 @@ const ROOMS: [(&str, &[Check]); 7] = [
 ];
 
 fn run(machine: &mut Machine) -> Result<(), Failed> {
-    Options::parse(machine.command_line, &[]).map_err(|error| machine.failed(&error))?;
-    let mut bench = Bench::open(machine)?;
+    let configuration = Options::parse(machine.command_line, &["config", "mem32", "mem64"])
+        .and_then(|options| Configuration::asked(&options))
+        .map_err(|error| machine.failed(&error))?;
+    let mut bench = Bench::open(machine, configuration)?;
     say!("selftest: begin devices={}", bench.slots.len());
     let mut tally = Tally::default();
     for (room, checks) in ROOMS {
