@@ -262,7 +262,8 @@ fn options<'a>(command_line: &'a str, known: &'static [&'static str]) -> Result<
 }
 
 /// A device's id, or `-` if it is plain and has none.
-struct Id<'a>(&'a Device);
+#[derive(Clone, Copy, Debug)]
+pub struct Id<'a>(pub &'a Device);
 
 impl fmt::Display for Id<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -5,6 +5,7 @@
 mod case;
 mod crew;
 mod found;
+mod hotplug;
 mod lifecycle;
 mod machines;
 pub mod page;
@@ -43,7 +44,7 @@ pub struct QemuMatrix {
 
 /// Each group's cases, in the order of the tables.
 pub const GROUPS: &[fn() -> Vec<Case>] =
-    &[probe::cases, machines::cases, topologies::cases, sizes::cases, lifecycle::cases];
+    &[probe::cases, machines::cases, topologies::cases, sizes::cases, hotplug::cases, lifecycle::cases];
 
 /// A group's name.
 pub fn name(group: fn() -> Vec<Case>) -> &'static str {

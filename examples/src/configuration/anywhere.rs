@@ -27,6 +27,11 @@ impl Configuration {
         Ok(Self { mechanism, windows: (windows != Windows::default()).then_some(windows) })
     }
 
+    /// Where BARs may be placed: nowhere but in bridges' own windows, if the command line says nothing.
+    pub fn windows(&self) -> Windows {
+        self.windows.unwrap_or_default()
+    }
+
     /// Opens configuration space.
     ///
     /// # Safety
