@@ -203,11 +203,11 @@ impl Device {
     }
 
     /// Whether BAR2 is cached, measured: 257 loads of its first word between 8 looks at `clock`, a time-stamp counter. `None` once
-    /// the memory was [given away](Self::memory).
+    /// the memory was [given away](Self::memory), and if the clock went backwards each time.
     ///
     /// An uncached load takes up to a microsecond. Not for a real-time phase.
     pub fn probe_memory(&self, clock: impl FnMut() -> u64) -> Option<MemorySpeed> {
-        self.memory.as_ref().map(|memory| speed::probe(memory, clock))
+        self.memory.as_ref().and_then(|memory| speed::probe(memory, clock))
     }
 
     /// The Doorbell register.

@@ -82,7 +82,8 @@ pub enum MemoryTypeError {
     Entry(u8),
     /// Two range registers disagree in a way for which the SDM defines no result.
     Conflict(MemoryType, MemoryType),
-    /// One part of the range has another type than the rest.
+    /// One part of the range has another type than the rest, as far as a single register tells: several that make up the whole
+    /// are not added up.
     Mixed {
         /// What a range register says of a part of it.
         part: MemoryType,
@@ -165,6 +166,10 @@ impl Mtrrs {
             return Err(MemoryTypeError::Range { physical, length });
         }
         if self.default_type & ENABLED == 0 {
+            return Ok(Uncacheable);
+        }
+        // Whatever else the ranges say, and whether or not they agree about it.
+        if self.matching(physical, length).any(|found| found == (Ok(Uncacheable), true)) {
             return Ok(Uncacheable);
         }
         let mut whole = None;

@@ -98,6 +98,10 @@ fn where_ranges_overlap_uc_wins_and_wt_over_wb() {
     {
         assert_eq!((both(a, b), both(b, a)), (Ok(expected), Ok(expected)), "{a} and {b}");
     }
+    for [a, b, c] in [[0, 1, 6], [1, 0, 6], [1, 6, 0]] {
+        let three = [a, b, c].map(|memory_type| range(GIB, GIB, memory_type));
+        assert_eq!(mtrrs(ENABLED_WB, three).of(GIB, 4096), Ok(Uncacheable), "over two that conflict, too");
+    }
     assert_eq!(both(1, 6), Err(MemoryTypeError::Conflict(WriteCombining, WriteBack)));
     assert_eq!(both(5, 4), Err(MemoryTypeError::Conflict(WriteProtected, WriteThrough)));
 }
