@@ -4,7 +4,7 @@ use crate::{DATA, Party, VECTORS, at, enable, exchange_by_doorbell, exchange_pol
 use embedded_hal::delay::DelayNs;
 use ivshmem::channel::{Attach, Channel, End, Mailbox};
 use ivshmem::device::{Device, Kind, Options, RingError, Selector};
-use ivshmem::fake::acrn::{HypervisorLand, Region, V3_2, V3_3, VERSIONS, Version};
+use ivshmem::fake::acrn::{HypervisorLand, Region, V3_3, VERSIONS, Version};
 use ivshmem::fake::config::Cycle;
 use ivshmem::fake::machine::Access;
 use ivshmem::fake::ports::PortLatch;
@@ -50,7 +50,8 @@ fn comes_up(access: &impl ConfigAccess, vm: &Vm, land: &HypervisorLand, version:
     let mut device = open(access, vm, Selector::default(), Options::default()).unwrap();
     assert_eq!((device.id(), device.kind(), device.size()), (1, Kind::Doorbell { vectors: 8 }, 2 << 20), "{name}");
     assert_eq!((device.bar0(), device.bar2()), (HypervisorLand::BARS[0], HypervisorLand::BARS[2]));
-    assert!(!device.id_may_be_lost());
+    assert!(!device.id_may_be_lost() && device.quirks().id_survives_restart);
+    assert_eq!(device.quirks().subsystem_is_region, version.shows_region, "{name}");
     assert_eq!(registers(8..0x100), before, "{name}: all but Command is as it was");
     assert!(
         land.placed().iter().all(|placed| *placed == (2, HypervisorLand::BARS[2])),
@@ -176,11 +177,16 @@ fn a_region_is_selected_by_its_id_wherever_the_scenario_put_its_device() {
 
 #[test]
 fn what_is_rung_while_masked_is_lost_and_its_message_is_found_after_unmasking() {
+    VERSIONS.into_iter().for_each(is_lost_while_masked_and_found_after_unmasking);
+}
+
+fn is_lost_while_masked_and_found_after_unmasking(version: Version) {
     const COMMANDS: [Channel; 1] = [Channel::queuing(End::First, 8, 56).vector(1)];
     let region = region();
-    let ((vm_a, _), (vm_b, land_b)) = (vm(V3_2, 1, &region), vm(V3_2, 2, &region));
+    let ((vm_a, _), (vm_b, land_b)) = (vm(version, 1, &region), vm(version, 2, &region));
     let (mut a, mut b) = (open_one(&vm_a), open_one(&vm_b));
     let mut interrupts = enable(&mut b, &vm_b);
+    assert!(!b.quirks().keeps_masked_doorbells);
     let bell = a.doorbell().unwrap();
     let mut first = Mailbox::new(a.memory().unwrap(), End::First, &COMMANDS).unwrap();
     let mut second = Mailbox::new(b.memory().unwrap(), End::Second, &COMMANDS).unwrap();

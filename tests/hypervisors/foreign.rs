@@ -49,6 +49,8 @@ fn jailhouses_version_2_is_refused_by_its_name_with_any_protocol_and_with_any_se
             error.to_string(),
             "0000:00:05.0 is an ivshmem device of version 2 (110a:4106, Jailhouse); this driver is for version 1"
         );
+        let vm = vm.with(at("00:06.0"), Standard::new(Function::jailhouse_ivshmem(1, 0)));
+        assert_eq!(refused(&vm), error, "the first of two is named");
         for selector in [Selector::Nth(3), Selector::Size(4096), Selector::Subsystem(0x4106)] {
             assert_eq!(open(&vm, &vm, selector, Options::default()).unwrap_err(), error);
         }

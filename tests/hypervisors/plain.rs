@@ -2,7 +2,7 @@
 
 use crate::{at, enable, exchange_polled, open_first, vm_with_others};
 use embedded_hal::delay::DelayNs;
-use ivshmem::device::{Kind, RingError};
+use ivshmem::device::{Device, Kind, RingError};
 use ivshmem::fake::machine::Access;
 use ivshmem::fake::vm::{Memory, Vm};
 use ivshmem::fake::{cloud_hypervisor, stratovirt};
@@ -24,7 +24,8 @@ fn stratovirt(memory: &Arc<Memory>, vectors: u16) -> Vm {
     vm_with_others().with(at("00:04.0"), stratovirt::device(memory, vectors))
 }
 
-/// Opens two VMs' devices, which have memory only, and exchanges messages. The whole trace of the first is the answer.
+/// Opens two VMs' devices, which have memory only, asks everything of them and exchanges messages. The whole trace of the first is the
+/// answer.
 fn comes_up_plain(vms: [Vm; 2]) -> Vec<Access> {
     let mut devices = vms.each_ref().map(|vm| open_first(vm).unwrap());
     for (device, vm) in devices.iter_mut().zip(&vms) {
@@ -32,6 +33,10 @@ fn comes_up_plain(vms: [Vm; 2]) -> Vec<Access> {
         assert_eq!(device.doorbell().unwrap_err(), RingError::NoDoorbell);
         let message = Message::new(0, 0x40).unwrap();
         assert_eq!(device.enable_interrupts(vm, &[message]).unwrap_err(), MsixError::Absent);
+        assert_eq!(device.check_present(vm), Ok(()));
+        assert!(device.probe_memory(|| 0).is_some());
+        // SAFETY: the layout is that of this model's device.
+        *device = unsafe { Device::with_layout(device.layout(), &mut vm.mapper()) }.unwrap();
     }
     let [a, b] = devices.each_mut().map(|device| device.memory().unwrap());
     exchange_polled(a, b);

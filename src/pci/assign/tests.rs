@@ -298,6 +298,34 @@ fn a_register_that_keeps_nothing_is_an_error_and_undone() {
 }
 
 #[test]
+fn a_bridge_whose_window_takes_nothing_is_an_error_and_undone() {
+    let mut topology = Topology::new();
+    let bridge = topology.add(None, (4, 0), port().register(0x20, 0xFFF0, 0));
+    let node = topology.add(Some(bridge), (0, 0), Function::ivshmem_plain(MIB));
+    number_buses(&topology, ALL).unwrap();
+    let before = topology.contents();
+    let error = BridgeError::NotTaken { offset: 0x20, written: 0xC000_C000, found: 0xFFF0 };
+    let error = AssignError::Bridge { address: topology.address(bridge).unwrap(), error };
+    assert_eq!(assign(&topology, topology.address(node).unwrap(), &microvm()), Err(error));
+    assert_eq!(topology.contents(), before, "the prefetchable window, opened before, is closed again");
+}
+
+#[test]
+fn more_functions_than_can_be_looked_after_are_an_error_and_256_are_none() {
+    let address = "00:00.0".parse().unwrap();
+    let at = |bus, device, function| Address::new(0, bus, device, function).unwrap();
+    let places = (0..32).flat_map(|device| (0..8).map(move |function| at(0, device, function)));
+    let function = || Function::new(1, 2).multi_function();
+    let space = places.fold(ConfigSpace::new(), |space, place| space.with(place, function()));
+    let space = space.with(address, Function::ivshmem_plain(MIB).multi_function());
+    assert!(assign(&space, address, &microvm()).is_ok());
+    let space = space.with(address, Function::ivshmem_plain(MIB).multi_function()).with(at(1, 0, 0), function());
+    let before = space.contents();
+    assert_eq!(assign(&space, address, &microvm()), Err(AssignError::TooManyFunctions { most: 256 }));
+    assert_eq!(space.contents(), before);
+}
+
+#[test]
 fn what_is_no_function_or_no_bar_is_refused() {
     let address = "00:02.0".parse().unwrap();
     let assigned = |space: &ConfigSpace| assign(space, address, &microvm());
@@ -322,14 +350,17 @@ fn a_device_that_goes_at_any_cycle_is_an_error_or_was_placed_before() {
     let whole = space();
     assign(&whole, address, &microvm()).unwrap();
     let cycles = whole.take_cycles().len();
-    let mut errors = 0;
+    let mut errors = Vec::new();
     for k in 0..cycles {
         let space = space();
         space.vanish_after(k);
-        errors += usize::from(assign(&space, address, &microvm()).is_err());
+        errors.extend(assign(&space, address, &microvm()).err());
         assert!(space.take_cycles().len() <= 2 * cycles, "bounded, gone at {k}");
     }
-    assert!(errors > cycles / 2, "{errors} of {cycles}");
+    assert!(errors.len() > cycles / 2, "{} of {cycles}", errors.len());
+    for error in [AssignError::Gone(bridge), AssignError::Bar { address, error: BarError::NoFunction }] {
+        assert!(errors.contains(&error), "{error}: {errors:?}");
+    }
 }
 
 #[test]
@@ -400,6 +431,19 @@ fn a_bridge_that_takes_no_number_is_an_error() {
     let space = ConfigSpace::new().with(address, port().register(0x18, 0, 0));
     let error = BridgeError::NotTaken { offset: 0x18, written: 0x00FF_0100, found: 0 };
     assert_eq!(number_buses(&space, ALL), Err(AssignError::Bridge { address, error }));
+}
+
+#[test]
+fn what_is_behind_more_bridges_than_can_be_looked_after_is_not_numbered() {
+    let mut topology = Topology::new();
+    let bridges = (0..14).scan(None, |parent, _| {
+        *parent = Some(topology.add(*parent, (1, 0), port()));
+        *parent
+    });
+    let last = bridges.last().unwrap();
+    assert_eq!(number_buses(&topology, ALL), Err(AssignError::TooDeep { bus: 13 }));
+    assert_eq!(topology.address(last), "0d:01.0".parse().ok(), "it is reached");
+    assert_eq!(topology.contents()[last][0x18..0x1B], [0, 0, 0]);
 }
 
 #[test]
