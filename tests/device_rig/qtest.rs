@@ -70,6 +70,11 @@ impl Qemu {
         self.ask(&format!("outb {port:#x} {value:#x}"));
     }
 
+    /// One 32-bit read of an I/O port.
+    pub fn in32(&self, port: u16) -> u32 {
+        self.ask(&format!("inl {port:#x}")) as u32
+    }
+
     /// One 32-bit write to an I/O port.
     pub fn out32(&self, port: u16, value: u32) {
         self.ask(&format!("outl {port:#x} {value:#x}"));
