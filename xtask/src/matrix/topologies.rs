@@ -7,8 +7,16 @@ use crate::vm::Machine;
 
 const GROUP: &str = "topology";
 
-/// Every way to configuration space that a machine has.
+/// Every way to configuration space that a machine has. Where no firmware numbers buses and places BARs, the driver does.
 const Q35: [(Machine, &str); 2] = [(Machine::Q35, "ecam"), (Machine::Q35, "port-io")];
+const EXPRESS: [(Machine, &str); 5] = [
+    (Machine::Q35, "ecam"),
+    (Machine::Q35, "port-io"),
+    (Machine::Q35Qboot, "ecam"),
+    (Machine::Q35Qboot, "port-io"),
+    MICROVM[0],
+];
+const MICROVM: [(Machine, &str); 1] = [(Machine::Microvm, "ecam:0xe0000000")];
 const PC: [(Machine, &str); 1] = [(Machine::Pc, "port-io")];
 
 const PLAIN: Share = Share::Plain { size: 1 << 20 };
@@ -18,36 +26,37 @@ const DOORBELL: Share = Share::Doorbell { size: 2 << 20, vectors: 4 };
 type Place = (&'static str, &'static [(Machine, &'static str)], fn(Scene) -> Scene);
 
 const PLACES: &[Place] = &[
-    ("slots 1 and 1f behind a conventional bridge", &Q35, |bare| conventional(bare, "pcie.0")),
+    ("slots 1 and 1f behind a conventional bridge", &EXPRESS, |bare| conventional(bare, "pcie.0")),
     ("slots 1 and 1f behind a conventional bridge", &PC, |bare| conventional(bare, "pci.0")),
-    ("five conventional bridges one behind the other", &Q35, |bare| nested(bare, "pcie.0")),
+    ("five conventional bridges one behind the other", &EXPRESS, |bare| nested(bare, "pcie.0")),
     ("five conventional bridges one behind the other", &PC, |bare| nested(bare, "pci.0")),
-    ("i82801b11 bridge, and a conventional one behind it", &Q35, |bare| i82801b11(bare, "pcie.0")),
-    ("root ports, three in one slot", &Q35, root_ports),
-    ("switch, and a switch behind its downstream port", &Q35, switches),
-    ("pcie-pci-bridge on the root bus and behind a root port", &Q35, pcie_pci_bridge),
-    ("extra root buses: pxb-pcie with bus numbers from 128 and 240", &Q35, pxb_pcie),
+    ("i82801b11 bridge, and a conventional one behind it", &EXPRESS, |bare| i82801b11(bare, "pcie.0")),
+    ("root ports, three in one slot", &EXPRESS, root_ports),
+    ("functions 0, 3 and 7 behind a root port", &EXPRESS, functions_behind_a_port),
+    ("slots 0 and 1 behind a root port", &EXPRESS, slots_behind_a_port),
+    ("switch, and a switch behind its downstream port", &EXPRESS, switches),
+    ("pcie-pci-bridge on the root bus and behind a root port", &EXPRESS, pcie_pci_bridge),
+    ("extra root buses: pxb-pcie with bus numbers from 128 and 240", &EXPRESS, pxb_pcie),
     ("extra root buses: pxb with bus numbers from 128 and 240", &PC, pxb),
-    ("functions 0, 3 and 7 of one slot, 1 and 7 of the next", &Q35, |bare| functions(bare, "pcie.0")),
+    ("functions 0, 3 and 7 of one slot, 1 and 7 of the next", &EXPRESS, |bare| functions(bare, "pcie.0")),
     ("functions 0, 3 and 7 of one slot, 1 and 7 of the next", &PC, |bare| functions(bare, "pci.0")),
-    ("the root bus' last slot", &Q35, |bare| {
+    ("the root bus' last slot and its last function", &Q35, |bare| {
         bare.device(DOORBELL, "bus=pcie.0,addr=1e")
             .device(PLAIN, "bus=pcie.0,addr=1f.7")
             .talk(0, Interrupt)
             .talk(1, Polled)
     }),
-    ("the root bus' last slot", &PC, |bare| {
-        bare.device(PLAIN, "bus=pci.0,addr=1e").device(DOORBELL, "bus=pci.0,addr=1f").talk(0, Polled).talk(1, Interrupt)
-    }),
-    ("20 devices", &Q35, |bare| twenty(bare, "pcie.0")),
+    ("the root bus' last slot", &MICROVM, |bare| last_slot(bare, "pcie.0")),
+    ("the root bus' last slot", &PC, |bare| last_slot(bare, "pci.0")),
+    ("20 devices", &EXPRESS, |bare| twenty(bare, "pcie.0")),
     ("20 devices", &PC, |bare| twenty(bare, "pci.0")),
-    ("among nine others of vendor 1af4", &Q35, |bare| decoys(bare, "pcie.0")),
+    ("among nine others of vendor 1af4", &EXPRESS, |bare| decoys(bare, "pcie.0")),
     ("among nine others of vendor 1af4", &PC, |bare| decoys(bare, "pci.0")),
-    ("plain beside doorbell", &Q35, |bare| kinds(bare, "pcie.0")),
+    ("plain beside doorbell", &EXPRESS, |bare| kinds(bare, "pcie.0")),
     ("plain beside doorbell", &PC, |bare| kinds(bare, "pci.0")),
-    ("two doorbells of one server in one VM", &Q35, |bare| two_of_one(bare, "pcie.0")),
+    ("two doorbells of one server in one VM", &EXPRESS, |bare| two_of_one(bare, "pcie.0")),
     ("two doorbells of one server in one VM", &PC, |bare| two_of_one(bare, "pci.0")),
-    ("doorbells of two servers in one VM", &Q35, |bare| two_servers(bare, "pcie.0")),
+    ("doorbells of two servers in one VM", &EXPRESS, |bare| two_servers(bare, "pcie.0")),
     ("doorbells of two servers in one VM", &PC, |bare| two_servers(bare, "pci.0")),
 ];
 
@@ -102,6 +111,25 @@ fn root_ports(bare: Scene) -> Scene {
         .talk(0, Interrupt)
         .talk(1, Polled)
         .talk(2, Interrupt)
+}
+
+fn functions_behind_a_port(bare: Scene) -> Scene {
+    bare.with("pcie-root-port,id=root,bus=pcie.0,addr=4,slot=1,chassis=1")
+        .device(DOORBELL, "bus=root,addr=0.0,multifunction=on")
+        .device(PLAIN, "bus=root,addr=0.3")
+        .device(DOORBELL, "bus=root,addr=0.7")
+        .talk(0, Interrupt)
+        .talk(1, Polled)
+        .talk(2, Interrupt)
+}
+
+/// Not slot 1 alone: a port with nothing in slot 0 has no power, and whatever is behind it does not answer.
+fn slots_behind_a_port(bare: Scene) -> Scene {
+    bare.with("pcie-root-port,id=root,bus=pcie.0,addr=4,slot=1,chassis=1")
+        .device(PLAIN, "bus=root,addr=0")
+        .device(DOORBELL, "bus=root,addr=1")
+        .talk(0, Polled)
+        .talk(1, Interrupt)
 }
 
 fn switches(bare: Scene) -> Scene {
@@ -172,6 +200,13 @@ fn functions(bare: Scene, root: &str) -> Scene {
         .talk(4, Interrupt)
 }
 
+fn last_slot(bare: Scene, root: &str) -> Scene {
+    bare.device(PLAIN, &format!("bus={root},addr=1e"))
+        .device(DOORBELL, &format!("bus={root},addr=1f"))
+        .talk(0, Polled)
+        .talk(1, Interrupt)
+}
+
 /// Four slots full of functions, plain and doorbell by turns, but for the last two slots' odd ones.
 fn twenty(bare: Scene, root: &str) -> Scene {
     let mut scene = bare;
@@ -188,7 +223,7 @@ fn twenty(bare: Scene, root: &str) -> Scene {
 /// Virtio devices have ivshmem's vendor, and some its class.
 fn decoys(bare: Scene, root: &str) -> Scene {
     let mut scene = bare;
-    let decoys = ["rng", "balloon", "serial", "net", "scsi", "keyboard", "mouse", "tablet", "iommu"];
+    let decoys = ["rng", "balloon", "serial", "net", "scsi", "keyboard", "mouse", "tablet", "gpu"];
     for (slot, decoy) in (5..).step_by(2).zip(decoys) {
         // Without what it would load from the disk for the firmware.
         let rom = if decoy == "net" { ",romfile=" } else { "" };
