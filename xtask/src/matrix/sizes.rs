@@ -1,4 +1,4 @@
-//! How large the memory is, and how high the firmware puts it. It is sparse: only what is touched takes memory of the host.
+//! How large the memory is, and how high the firmware or the driver puts it. It is sparse: only what is touched takes memory of the host.
 
 use super::Case;
 use super::scene::{Claim, Scene, Share};
@@ -27,7 +27,13 @@ const SIZES: [(u64, &str); 12] = [
     (16 * GIB, "16 GiB"),
 ];
 
-const MACHINES: [(Machine, &str, &str); 2] = [(Machine::Q35, "ecam", "pcie.0"), (Machine::Pc, "port-io", "pci.0")];
+/// With the ways to configuration space and the root bus' names; on the last two it is the driver that places the memory.
+const MACHINES: [(Machine, &str, &str); 4] = [
+    (Machine::Q35, "ecam", "pcie.0"),
+    (Machine::Pc, "port-io", "pci.0"),
+    (Machine::Q35Qboot, "ecam", "pcie.0"),
+    (Machine::Microvm, "ecam:0xe0000000", "pcie.0"),
+];
 
 pub fn cases() -> Vec<Case> {
     let bare = |machine, config| Scene::new(machine, Some(config));
