@@ -4,6 +4,7 @@
 
 mod case;
 mod crew;
+mod foreign;
 mod found;
 mod hotplug;
 mod lifecycle;
@@ -44,7 +45,7 @@ pub struct QemuMatrix {
 
 /// Each group's cases, in the order of the tables.
 pub const GROUPS: &[fn() -> Vec<Case>] =
-    &[probe::cases, machines::cases, topologies::cases, sizes::cases, hotplug::cases, lifecycle::cases];
+    &[probe::cases, machines::cases, topologies::cases, sizes::cases, hotplug::cases, lifecycle::cases, foreign::cases];
 
 /// A group's name.
 pub fn name(group: fn() -> Vec<Case>) -> &'static str {

@@ -114,6 +114,10 @@ pub struct RealTime {
 }
 
 impl RealTime {
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
     pub fn process(&self) -> &Process {
         &self.process
     }

@@ -178,11 +178,11 @@ fn number(found: &Found) -> Result<usize> {
     number.with_context(|| format!("a device that is not of this machine: {found:?}"))
 }
 
-/// Waits for `probe`'s success and gives its lines.
-pub fn finish(probe: RealTime) -> Result<Vec<String>> {
-    let log = probe.process().log().clone();
-    probe.finish()?;
-    Ok(log.all("probe: ").iter().map(|line| line.line().to_owned()).collect())
+/// Waits for an image's success and gives its lines.
+pub fn finish(image: RealTime) -> Result<Vec<String>> {
+    let (log, start) = (image.process().log().clone(), format!("{}: ", image.name()));
+    image.finish()?;
+    Ok(log.all(&start).iter().map(|line| line.line().to_owned()).collect())
 }
 
 /// The line that `probe` has to print. QEMU does not tell a function's id, but the server that gave it does.
