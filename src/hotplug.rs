@@ -20,6 +20,35 @@
 //! 3. [`Event::Lost`]: the same without touching the function: memory and registers read as anything now, and every call ends all the same,
 //!    with [`DeviceGone`](crate::device::DeviceGone) where it can know.
 //!
+//! ```
+//! use ivshmem::fake::{config::{ConfigSpace, Function}, hotplug::Slot};
+//! use ivshmem::hotplug::{Event, Hotplug, acpi};
+//! use ivshmem::pci::{self, Windows};
+//!
+//! let (port, device) = ("00:04.0".parse().unwrap(), "01:00.0".parse().unwrap());
+//! let port_with_windows = Slot::port(1)
+//!     .memory_window(0xFE20_0000, 0xFE3F_FFFF)
+//!     .prefetchable_window(0xE020_0000, 0xE03F_FFFF);
+//! let space = ConfigSpace::new().with(port, port_with_windows).with(device, Function::ivshmem_plain(1 << 20));
+//! let access = Slot::new(space, port, device);
+//! // On a machine: `acpi::base(&access).map(|base| unsafe { acpi::Ports::new(base) })`, and any clock's microseconds.
+//! let mut hotplug = Hotplug::<acpi::Ports>::find(&access, None);
+//! let mut microseconds = (0..).step_by(1000);
+//! let mut next = || microseconds.find_map(|now| hotplug.poll(&access, now)).unwrap();
+//!
+//! access.add();
+//! assert_eq!(next(), Event::Added(device));
+//! let bars = pci::assign(&access, device, &Windows::default()).unwrap();
+//! assert_eq!(bars.bars().len(), 2);
+//! // Device::open, a mailbox, messages, until somebody presses the button.
+//! access.press();
+//! assert_eq!(next(), Event::RemovalRequested(device));
+//! // Closed in order.
+//! assert!(hotplug.finish_removal(device));
+//! let mut later = (2_000_000..).step_by(1000);
+//! assert_eq!(later.find_map(|now| hotplug.poll(&access, now)), Some(Event::Removed(device)));
+//! ```
+//!
 //! A mailbox in the same memory goes on after the device came back, possibly with another id: that is a restart of this end for its peer, whose
 //! counters say what was lost.
 
