@@ -4,7 +4,7 @@
 //! bounded number of steps, nothing that a peer can steer, no lock. Of a vector with a [`StormGuard`] it also masks a storm.
 //!
 //! A bare-metal image calls [`LocalApic::attach`], [`LocalApic::enable`] and [`install`]. An RTOS that has its own table and
-//! ends interrupts itself calls [`on_interrupt`] from its handler, and needs nothing else of this module.
+//! ends interrupts itself calls [`on_interrupt`], or that of a [`Vector`] of its own, from its handler, and needs nothing else of this module.
 
 mod apic;
 mod storm;

@@ -1,4 +1,4 @@
-//! The record of each IDT vector.
+//! The record of a vector: one for each of the IDT's, and any that a kernel makes for itself.
 
 use super::storm::Bound;
 use crate::notify::Event;
@@ -6,10 +6,26 @@ use crate::sync::{AtomicU32, AtomicWaker, Ordering};
 use core::fmt;
 use core::task::Waker;
 
-/// How often an IDT vector fired, and whom to wake.
+/// How often a vector fired, and whom to wake.
 ///
 /// Written by the handler and read by tasks without a lock: a handler that interrupts a registration on the same CPU does not
 /// wait for it, and the registration then wakes its own waker.
+///
+/// Each IDT vector has [one](event). A kernel whose handlers are not told their vector, or whose CPUs have vectors of their own, makes
+/// one for each handler:
+///
+/// ```
+/// use ivshmem::interrupt::Vector;
+/// use ivshmem::notify::Event;
+///
+/// static DOORBELL: Vector = Vector::new();
+///
+/// fn handler() {
+///     DOORBELL.on_interrupt();
+/// }
+/// # handler();
+/// # assert_eq!(DOORBELL.count(), 1);
+/// ```
 pub struct Vector {
     count: AtomicU32,
     waker: AtomicWaker,
@@ -41,20 +57,22 @@ pub fn event(vector: u8) -> &'static Vector {
 
 /// Records that an IDT vector fired and wakes its waker. Does not end the interrupt: that is the caller's.
 ///
-/// For the handler of an RTOS that has its own table; the stubs of [`install`](super::install) call it themselves. Runs the
-/// waker's `wake`, which must be fit for a handler.
+/// [`Vector::on_interrupt`] of its record, for the handler of an RTOS that has its own table; the stubs of [`install`](super::install)
+/// call it themselves.
 pub fn on_interrupt(vector: u8) {
-    event(vector).fire();
+    event(vector).on_interrupt();
 }
 
 impl Vector {
+    /// One that has not fired.
     #[cfg(not(loom))]
-    pub(super) const fn new() -> Self {
+    pub const fn new() -> Self {
         Self { count: AtomicU32::new(0), waker: AtomicWaker::new(), bound: Bound::new() }
     }
 
+    /// One that has not fired.
     #[cfg(loom)]
-    fn new() -> Self {
+    pub fn new() -> Self {
         Self { count: AtomicU32::new(0), waker: AtomicWaker::new(), bound: Bound::new() }
     }
 
@@ -66,7 +84,11 @@ impl Vector {
         self.waker.wake();
     }
 
-    pub(super) fn fire(&self) {
+    /// Records a firing and wakes the waker: what a handler calls. Does not end the interrupt: that is the caller's.
+    ///
+    /// Runs the waker's `wake` and drops the waker, both of which must be fit for a handler: a task that ended meanwhile may have left the
+    /// last of what a waker refers to.
+    pub fn on_interrupt(&self) {
         // Release, and before the wake: a task that is woken, or that registered too late to be, sees this count.
         let before = self.count.fetch_add(1, Ordering::Release);
         self.bound.check(before.wrapping_add(1));
@@ -76,6 +98,12 @@ impl Vector {
     /// Where a [`StormGuard`](super::StormGuard) sets its bound.
     pub(super) fn bound(&self) -> &Bound {
         &self.bound
+    }
+}
+
+impl Default for Vector {
+    fn default() -> Self {
+        Self::new()
     }
 }
 
@@ -155,8 +183,8 @@ mod tests {
         let wakes = Arc::new(Wakes::default());
         let vector = Vector::new();
         vector.register(&wakes.clone().into());
-        vector.fire();
-        vector.fire();
+        vector.on_interrupt();
+        vector.on_interrupt();
         assert_eq!(wakes.0.load(Ordering::SeqCst), 1);
         assert_eq!(vector.count(), 2);
     }
@@ -177,7 +205,7 @@ mod tests {
         let vector = Vector::new();
         vector.register(&first.clone().into());
         vector.register(&second.clone().into());
-        vector.fire();
+        vector.on_interrupt();
         assert_eq!((first.0.load(Ordering::SeqCst), second.0.load(Ordering::SeqCst)), (0, 1));
     }
 
@@ -202,7 +230,7 @@ mod tests {
                     while turn.load(Ordering::SeqCst) < round {
                         std::thread::yield_now();
                     }
-                    vector.fire();
+                    vector.on_interrupt();
                 }
             }
         });

@@ -2,7 +2,8 @@
 
 use axstd::os::arceos::modules::axhal;
 use core::fmt;
-use ivshmem::interrupt::{StormGuard, Vector, event, on_interrupt};
+use core::ops::RangeInclusive;
+use ivshmem::interrupt::{StormGuard, Vector};
 use ivshmem::msix::{Interrupts, MsixError};
 use ivshmem::notify::Event;
 use ivshmem::pci::ConfigAccess;
@@ -10,37 +11,26 @@ use ivshmem::pci::ConfigAccess;
 /// Interrupts in a tick of 10 ms that are no storm yet.
 const STORM: u32 = 640;
 
-/// The vectors that the kernel leaves to anybody, each with its handler: a handler of this kernel is not told which vector fired.
+/// The vectors that the kernel leaves to anybody.
 ///
 /// Above the local APIC's own (timer F0h to IPI F3h): of one below, the kernel would unmask the I/O APIC's pin with that number, whether
 /// there is one or not. FFh is the spurious vector of many local APICs at reset.
-const FREE: [(u8, fn()); 11] = [
-    (0xF4, fired::<0xF4>),
-    (0xF5, fired::<0xF5>),
-    (0xF6, fired::<0xF6>),
-    (0xF7, fired::<0xF7>),
-    (0xF8, fired::<0xF8>),
-    (0xF9, fired::<0xF9>),
-    (0xFA, fired::<0xFA>),
-    (0xFB, fired::<0xFB>),
-    (0xFC, fired::<0xFC>),
-    (0xFD, fired::<0xFD>),
-    (0xFE, fired::<0xFE>),
-];
+const FREE: RangeInclusive<u8> = 0xF4..=0xFE;
 
-/// In the handler. The kernel has saved the registers, and ends the interrupt at its local APIC afterwards.
+/// The device's vector. Not the driver's table of all: a handler of this kernel is not told which vector fired.
+static DOORBELL: Vector = Vector::new();
+
+/// The handler. The kernel has saved the registers, and ends the interrupt at its local APIC afterwards.
 ///
 /// It may wake a task: the kernel's wakers take locks that are only ever held with interrupts off, and so does the heap, to which the last
 /// of a waker goes back.
-fn fired<const VECTOR: u8>() {
-    on_interrupt(VECTOR);
+fn fired() {
+    DOORBELL.on_interrupt();
 }
 
-/// Registers a handler at the first free vector, and gives the vector. The kernel allocates none: it refuses those that are taken.
+/// Registers the handler at the first free vector, and gives the vector. The kernel allocates none: it refuses those that are taken.
 pub fn register() -> Option<u8> {
-    FREE.into_iter()
-        .find(|(vector, handler)| axhal::irq::register(usize::from(*vector), *handler))
-        .map(|(vector, _)| vector)
+    FREE.into_iter().find(|vector| axhal::irq::register(usize::from(*vector), fired))
 }
 
 /// Every vector that is left to anybody is taken.
@@ -66,27 +56,27 @@ pub struct Reception {
 impl Reception {
     /// `interrupts` are enabled for one message, with this vector.
     pub fn new(vector: u8, interrupts: Interrupts) -> Result<Self, MsixError> {
-        let guard = StormGuard::new(&interrupts, 0, event(vector), STORM)?;
+        let guard = StormGuard::new(&interrupts, 0, &DOORBELL, STORM)?;
         Ok(Self { vector, guard, interrupts })
     }
 
     /// How often it fired, and whom to wake.
     pub fn event(&self) -> &'static Vector {
-        event(self.vector)
+        &DOORBELL
     }
 
     /// Once a tick: what a peer rang too often to bear is let in again.
     pub fn end_storm(&mut self) {
         // Only a vector that is not in use is refused, and this one is.
         if self.guard.next_window(&mut self.interrupts) == Ok(true) {
-            self.event().wake();
+            DOORBELL.wake();
         }
     }
 
     /// Disables the device's interrupts, gives the vector back, and says how many came and in how many ticks too many.
     pub fn close(self, access: &impl ConfigAccess) -> Result<(u32, u32), MsixError> {
         let Self { vector, guard, interrupts } = self;
-        let (count, storms) = (event(vector).count(), guard.storms());
+        let (count, storms) = (DOORBELL.count(), guard.storms());
         drop(guard);
         interrupts.close(access)?;
         axhal::irq::unregister(usize::from(vector));

@@ -39,7 +39,7 @@ impl Rig {
 
     fn handle(&self) -> usize {
         let messages = self.machine.take_messages();
-        messages.iter().for_each(|_| self.vector.fire());
+        messages.iter().for_each(|_| self.vector.on_interrupt());
         messages.len()
     }
 
@@ -106,14 +106,14 @@ fn firings_that_were_on_their_way_mask_again_and_leave_nothing_masked_for_ever()
     let mut rig = Rig::new(Hypervisor::Acrn);
     let mut guard = StormGuard::new(&rig.interrupts, 1, rig.vector, 2).unwrap();
     rig.ring(3);
-    rig.vector.fire();
+    rig.vector.on_interrupt();
     assert_eq!(guard.next_window(&mut rig.interrupts), Ok(true));
     assert_eq!(rig.ring(2), 2);
     // Two more handlers run after the one that masked: what they write must not outlive the next window.
     assert_eq!(rig.ring(1), 1);
     assert_eq!(guard.next_window(&mut rig.interrupts), Ok(true));
     for _ in 0..3 {
-        rig.vector.fire();
+        rig.vector.on_interrupt();
     }
     assert_eq!(rig.ring(1), 0, "masked by the last of them");
     assert_eq!(guard.next_window(&mut rig.interrupts), Ok(true));
