@@ -83,3 +83,21 @@ impl QemuMatrix {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn every_case_has_a_name_of_its_own_that_a_table_can_hold() {
+        let mut names = BTreeSet::new();
+        for group in GROUPS {
+            for case in group() {
+                assert_eq!(case.group, name(*group), "{case:?} is in another group's list");
+                assert!(!case.name().contains(['|', '\n', '<']), "{case:?}");
+                assert!(names.insert(case.name()), "{case:?} is there twice");
+            }
+        }
+    }
+}

@@ -37,8 +37,8 @@ fn page(outcomes: &[Outcome], setting: &str) -> Markup {
             body {
                 h1 { "Where the device can be" }
                 p {
-                    "Each case is a machine: what " code { "probe" } " found there is what QEMU says over QMP is there, and messages \
-                     were exchanged in the ways shown. " (setting) "."
+                    "Each case is a machine. Wherever the device is, what " code { "probe" } " found there is what QEMU says over QMP is \
+                     there, and messages were exchanged in the ways shown. " (setting) "."
                 }
                 p class=(if failed == 0 { "ok" } else { "failed" }) {
                     (outcomes.len() - failed) " passed, " (failed) " failed"

@@ -27,13 +27,16 @@ pub fn check(outcomes: &[Outcome], groups: &[&str]) -> Result<()> {
     ensure!(stranger.is_none(), "README says of no group that there is: {stranger:?}");
     let ran = |line: &&str| outcomes.iter().any(|outcome| line.starts_with(&of(outcome.group)));
     let (there, shown): (Vec<&str>, Vec<String>) = (table.lines().filter(ran).collect(), lines(outcomes)?);
-    if there != shown {
-        bail!(
-            "README's support table is not what was shown; `cargo xtask qemu-matrix --write-readme` writes it\n\
-             README: {there:#?}\nshown: {shown:#?}"
-        );
+    if there == shown {
+        return Ok(());
     }
-    Ok(())
+    let only_there = there.iter().filter(|line| !shown.iter().any(|other| other == *line));
+    let only_shown = shown.iter().filter(|line| !there.contains(&line.as_str()));
+    let lines = only_there.map(|line| format!("\n- {line}")).chain(only_shown.map(|line| format!("\n+ {line}")));
+    bail!(
+        "README's support table is not what was shown; `cargo xtask qemu-matrix --write-readme` writes it{}",
+        lines.collect::<String>()
+    )
 }
 
 fn path() -> PathBuf {
