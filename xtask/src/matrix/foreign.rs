@@ -1,12 +1,11 @@
 //! Configuration space through the traits of `pci_types` and `virtio-drivers`: what they find is what QEMU has, and what is opened over them
 //! is the device.
 
-use super::found::{Address, Found};
+use super::found::{Found, Function, number};
 use super::scene::finish;
 use super::{Bench, Case, Shown};
 use crate::vm::{Attachment, Image, Link, Machine, Qmp, Session};
 use anyhow::{Context, Result, ensure};
-use serde_json::{Value, json};
 
 const GROUP: &str = "foreign";
 const CRATES: [&str; 2] = ["pci_types", "virtio-drivers"];
@@ -88,38 +87,19 @@ fn opened(found: &Found, id: Option<u16>, name: &str) -> String {
 
 /// The lines of all functions that QEMU has, in ascending order of addresses.
 fn expected(qmp: &mut Qmp) -> Result<Vec<String>> {
-    let mut functions = Vec::new();
-    collect(&qmp.ask("query-pci", json!({}))?, &mut functions)?;
-    functions.sort();
-    Ok(functions.into_iter().flat_map(|(_, lines)| lines).collect())
-}
-
-fn collect(buses: &Value, functions: &mut Vec<(Address, Vec<String>)>) -> Result<()> {
-    let number = |value: &Value| value.as_u64().with_context(|| format!("{value} is no number"));
-    for bus in buses.as_array().context("query-pci returned no list")? {
-        for device in bus["devices"].as_array().context("a bus without devices")? {
-            let address = Address(number(&device["bus"])?, number(&device["slot"])?, number(&device["function"])?);
-            let bridge = device.get("pci_bridge");
-            if let Some(behind) = bridge.and_then(|bridge| bridge.get("devices")) {
-                collect(&json!([{ "devices": behind }]), functions)?;
+    let mut lines = Vec::new();
+    for function in Function::all(qmp)? {
+        let Function { address, id: (vendor, device), .. } = function;
+        let (class, kind) = (function.class()?, if function.is_bridge() { "bridge" } else { "endpoint" });
+        lines.push(format!("enumerate: function {address} id={vendor:04x}:{device:04x} class={class:04x} kind={kind}"));
+        for region in function.regions()?.iter().filter(|region| region["type"] == "memory") {
+            let (bar, size) = (number(&region["bar"])?, number(&region["size"])?);
+            // Number 6 is an expansion ROM, which is no BAR.
+            if bar < 6 && !function.is_bridge() {
+                let base = number(&region["address"])?;
+                lines.push(format!("enumerate: memory {address} bar={bar} base={base:#x} size={size}"));
             }
-            let (id, class) = (&device["id"], number(&device["class_info"]["class"])?);
-            let (vendor, device_id) = (number(&id["vendor"])?, number(&id["device"])?);
-            let kind = if bridge.is_some() { "bridge" } else { "endpoint" };
-            let mut lines = vec![format!(
-                "enumerate: function {address} id={vendor:04x}:{device_id:04x} class={class:04x} kind={kind}"
-            )];
-            let regions = device["regions"].as_array().context("a function without regions")?;
-            for region in regions.iter().filter(|region| bridge.is_none() && region["type"] == "memory") {
-                let (bar, size) = (number(&region["bar"])?, number(&region["size"])?);
-                // Number 6 is an expansion ROM, which is no BAR.
-                if bar < 6 {
-                    let base = number(&region["address"])?;
-                    lines.push(format!("enumerate: memory {address} bar={bar} base={base:#x} size={size}"));
-                }
-            }
-            functions.push((address, lines));
         }
     }
-    Ok(())
+    Ok(lines)
 }

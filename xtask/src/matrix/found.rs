@@ -35,15 +35,83 @@ pub struct Found {
 impl Found {
     /// Every ivshmem function of the machine, in ascending order of addresses.
     pub fn all(qmp: &mut Qmp) -> Result<Vec<Self>> {
-        let buses = qmp.ask("query-pci", json!({}))?;
-        let mut found = Vec::new();
-        collect(&buses, qmp, &mut found)?;
-        found.sort_by_key(|found| found.address);
-        Ok(found)
+        let ours = Function::all(qmp)?.into_iter().filter(|function| function.id == (0x1af4, 0x1110));
+        ours.map(|function| Self::read(&function, qmp)).collect()
+    }
+
+    fn read(function: &Function, qmp: &mut Qmp) -> Result<Self> {
+        let region = |bar: u64| {
+            let mut regions = function.regions()?.iter();
+            regions.find(|region| region["bar"] == bar).with_context(|| format!("no BAR{bar}"))
+        };
+        let (id, name) =
+            (&function.said["id"], function.said["qdev_id"].as_str().context("a function without a name")?);
+        Ok(Self {
+            address: function.address,
+            bar0: region(0)?["address"].as_u64(),
+            bar2: region(2)?["address"].as_u64(),
+            size: number(&region(2)?["size"])?,
+            subsystem: (number(&id["subsystem-vendor"])?, number(&id["subsystem"])?),
+            vectors: vectors(name, qmp)?,
+            name: name.to_owned(),
+        })
     }
 
     pub fn kind(&self) -> &'static str {
         if self.vectors.is_some() { "doorbell" } else { "plain" }
+    }
+}
+
+/// Any function, as `query-pci` tells it.
+#[derive(Debug)]
+pub struct Function {
+    pub address: Address,
+    /// Vendor and device.
+    pub id: (u64, u64),
+    said: Value,
+}
+
+impl Function {
+    /// Every function of the machine, in ascending order of addresses.
+    pub fn all(qmp: &mut Qmp) -> Result<Vec<Self>> {
+        let mut functions = Vec::new();
+        let buses = qmp.ask("query-pci", json!({}))?;
+        for bus in buses.as_array().context("query-pci returned no list")? {
+            Self::collect(&bus["devices"], &mut functions)?;
+        }
+        functions.sort_by_key(|function| function.address);
+        Ok(functions)
+    }
+
+    /// Those of a bus, and of those behind it.
+    fn collect(devices: &Value, functions: &mut Vec<Self>) -> Result<()> {
+        for device in devices.as_array().context("a bus without devices")? {
+            if let Some(behind) = device["pci_bridge"].get("devices") {
+                Self::collect(behind, functions)?;
+            }
+            let (address, id) = (["bus", "slot", "function"].map(|part| number(&device[part])), &device["id"]);
+            let [bus, slot, function] = address;
+            functions.push(Self {
+                address: Address(bus?, slot?, function?),
+                id: (number(&id["vendor"])?, number(&id["device"])?),
+                said: device.clone(),
+            });
+        }
+        Ok(())
+    }
+
+    pub fn is_bridge(&self) -> bool {
+        self.said.get("pci_bridge").is_some()
+    }
+
+    /// Class and sub-class.
+    pub fn class(&self) -> Result<u64> {
+        number(&self.said["class_info"]["class"])
+    }
+
+    /// BARs and the expansion ROM, whose number is 6.
+    pub fn regions(&self) -> Result<&[Value]> {
+        Ok(self.said["regions"].as_array().context("a function without regions")?)
     }
 }
 
@@ -59,35 +127,6 @@ pub fn range(qmp: &mut Qmp, name: &str) -> Result<Option<RangeInclusive<u64>>> {
     Ok(Some(u64::from_str_radix(first, 16)?..=u64::from_str_radix(last, 16)?))
 }
 
-/// Picks the ivshmem functions out of what `query-pci` answers.
-fn collect(buses: &Value, qmp: &mut Qmp, found: &mut Vec<Found>) -> Result<()> {
-    for bus in buses.as_array().context("query-pci returned no list")? {
-        for device in bus["devices"].as_array().context("a bus without devices")? {
-            if let Some(behind) = device["pci_bridge"].get("devices") {
-                collect(&json!([{ "devices": behind }]), qmp, found)?;
-            }
-            let id = &device["id"];
-            if (number(&id["vendor"])?, number(&id["device"])?) != (0x1af4, 0x1110) {
-                continue;
-            }
-            let regions = device["regions"].as_array().context("a function without regions")?;
-            let region =
-                |bar: u64| regions.iter().find(|region| region["bar"] == bar).with_context(|| format!("no BAR{bar}"));
-            let name = device["qdev_id"].as_str().context("a function without a name")?.to_owned();
-            found.push(Found {
-                address: Address(number(&device["bus"])?, number(&device["slot"])?, number(&device["function"])?),
-                bar0: region(0)?["address"].as_u64(),
-                bar2: region(2)?["address"].as_u64(),
-                size: number(&region(2)?["size"])?,
-                subsystem: (number(&id["subsystem-vendor"])?, number(&id["subsystem"])?),
-                vectors: vectors(&name, qmp)?,
-                name,
-            });
-        }
-    }
-    Ok(())
-}
-
 /// The vectors of a doorbell device; a plain one has none.
 fn vectors(name: &str, qmp: &mut Qmp) -> Result<Option<u64>> {
     let mut property = |property: &str| {
@@ -99,6 +138,7 @@ fn vectors(name: &str, qmp: &mut Qmp) -> Result<Option<u64>> {
     number(&property("vectors")?).map(Some)
 }
 
-fn number(value: &Value) -> Result<u64> {
+/// A number that QMP gave.
+pub fn number(value: &Value) -> Result<u64> {
     value.as_u64().with_context(|| format!("{value} is no number"))
 }
