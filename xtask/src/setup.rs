@@ -13,7 +13,7 @@ mod target;
 
 pub use coverage::Coverage;
 pub use fuzzer::Fuzzer;
-pub use hypervisor::Hypervisor;
+pub use hypervisor::{Hypervisor, Release};
 pub use linux::Linux;
 pub use spin::Spin;
 pub use target::{TRIPLE, Toolchain, Way};
@@ -31,16 +31,21 @@ pub struct Setup {
     /// Where the bare-metal target comes from
     #[arg(long, value_enum, default_value_t)]
     toolchain: Way,
+    /// Also this release of QEMU's, unpacked under target/ and installed nowhere
+    #[arg(long, value_enum)]
+    qemu: Option<Release>,
 }
 
 impl Setup {
     pub fn run(self) -> Result<()> {
         let toolchain = toolchain(self.toolchain)?;
         let hypervisor = hypervisor()?;
+        let newer = self.qemu.map(release).transpose()?;
         let linux = linux()?;
         let spin = spin()?;
         note(format!("bare-metal target: {toolchain}"));
         note(format!("hypervisor: {hypervisor}"));
+        newer.iter().for_each(|newer| note(format!("beside it: {newer}")));
         note(format!("Linux VM: {linux}"));
         note(format!("model checker: {spin}"));
         Ok(())
@@ -57,6 +62,12 @@ pub fn toolchain(way: Way) -> Result<Toolchain> {
 pub fn hypervisor() -> Result<Hypervisor> {
     let _alone = lock()?;
     Hypervisor::find()
+}
+
+/// A release of QEMU's beside it.
+pub fn release(release: Release) -> Result<Hypervisor> {
+    let _alone = lock()?;
+    Hypervisor::release(release)
 }
 
 /// What measures coverage.

@@ -3,7 +3,6 @@
 use super::{Launch, Session};
 use crate::progress::note;
 use crate::setup::{Hypervisor, Linux};
-use crate::tool::Tool;
 use anyhow::Result;
 use std::fmt;
 use std::fs::OpenOptions;
@@ -58,7 +57,7 @@ fn refusal() -> Option<String> {
 fn boots_in_kvm(linux: &Linux) -> Result<bool> {
     let mut session = Session::new(false)?;
     let tool =
-        Tool::new(Hypervisor::PROGRAM).args(["-M", "q35", "-accel", "kvm", "-cpu", "host", "-smp", "2", "-m", "256"]);
+        Hypervisor::default().tool().args(["-M", "q35", "-accel", "kvm", "-cpu", "host", "-smp", "2", "-m", "256"]);
     let tool = tool.args(["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-serial", "stdio"]);
     let tool = tool.arg("-kernel").arg(&linux.kernel).args(["-append", "console=ttyS0 panic=-1"]);
     let guest = session.start(Launch::new("kvm-probe", tool))?;

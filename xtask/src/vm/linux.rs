@@ -6,7 +6,7 @@ use super::operator::Talk;
 use super::process::Process;
 use super::qmp::Qmp;
 use super::{Accelerator, Session, qemu};
-use crate::setup::Linux;
+use crate::setup::{Hypervisor, Linux};
 use anyhow::{Result, bail};
 
 /// The kernel's command line. VFIO needs the IOMMU; a panic ends the VM. The kernel would panic if too few of its timer's ticks came while it
@@ -31,7 +31,7 @@ pub fn start(
     if let Some(word) = arguments.iter().find(|word| word.contains(char::is_whitespace)) {
         bail!("the kernel's command line cannot carry `{word}`");
     }
-    let mut launch = qemu::bare("linux", "q35,kernel-irqchip=split", accelerator, 2, 256);
+    let mut launch = qemu::bare("linux", &Hypervisor::default(), "q35,kernel-irqchip=split", accelerator, 2, 256);
     launch.tool = launch.tool.args(["-device", "intel-iommu,intremap=on"]);
     launch.tool = launch.tool.arg("-kernel").arg(&linux.kernel).arg("-initrd").arg(&archive);
     launch.tool = launch.tool.arg("-append").arg(format!("{KERNEL} -- {backend} {}", arguments.join(" ")));

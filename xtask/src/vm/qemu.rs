@@ -4,7 +4,6 @@ use super::Accelerator;
 use super::link::Attachment;
 use super::process::Launch;
 use crate::setup::Hypervisor;
-use crate::tool::Tool;
 
 /// The machines that the real-time image runs on: a machine type of QEMU's, and the firmware on it.
 #[derive(clap::ValueEnum, Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -85,8 +84,15 @@ impl Machine {
 }
 
 /// A real-time image's machine: see [`bare`].
-pub fn machine(name: &str, machine: Machine, accelerator: Accelerator, processors: u32, mebibytes: u32) -> Launch {
-    let mut launch = bare(name, machine.machine_type(), accelerator, processors, mebibytes);
+pub fn machine(
+    name: &str,
+    hypervisor: &Hypervisor,
+    machine: Machine,
+    accelerator: Accelerator,
+    processors: u32,
+    mebibytes: u32,
+) -> Launch {
+    let mut launch = bare(name, hypervisor, machine.machine_type(), accelerator, processors, mebibytes);
     if let Some(firmware) = machine.firmware() {
         launch.tool = launch.tool.args(["-bios", firmware]);
     }
@@ -94,9 +100,16 @@ pub fn machine(name: &str, machine: Machine, accelerator: Accelerator, processor
 }
 
 /// A machine with no devices but those that the caller adds, and its first serial port on standard output.
-pub fn bare(name: &str, machine: &str, accelerator: Accelerator, processors: u32, mebibytes: u32) -> Launch {
+pub fn bare(
+    name: &str,
+    hypervisor: &Hypervisor,
+    machine: &str,
+    accelerator: Accelerator,
+    processors: u32,
+    mebibytes: u32,
+) -> Launch {
     let cpu = if accelerator == Accelerator::Kvm { "host" } else { "max" };
-    let tool = Tool::new(Hypervisor::PROGRAM).args(["-M", machine, "-accel", &accelerator.to_string(), "-cpu", cpu]);
+    let tool = hypervisor.tool().args(["-M", machine, "-accel", &accelerator.to_string(), "-cpu", cpu]);
     let tool = tool.args(["-smp", &processors.to_string(), "-m", &mebibytes.to_string()]);
     let tool = tool.args(["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"]);
     let tool = tool.args(["-chardev", "stdio,id=com1,signal=off", "-serial", "chardev:com1"]);

@@ -6,6 +6,7 @@ use super::log::Fields;
 use super::process::Process;
 use super::qmp::Qmp;
 use super::{Accelerator, Echo, Machine, Session, qemu};
+use crate::setup::Hypervisor;
 use crate::workspace;
 use anyhow::{Context, Result, bail};
 use rustix::pipe::{PipeFlags, pipe_with};
@@ -24,6 +25,7 @@ pub struct Image {
     pub file: &'static str,
     /// `key=value` words for its command line, in place of the machine's own or beside them.
     pub options: String,
+    pub hypervisor: Hypervisor,
     pub machine: Machine,
     pub accelerator: Accelerator,
     pub processors: u32,
@@ -42,6 +44,7 @@ impl Image {
             name,
             file: name,
             options,
+            hypervisor: Hypervisor::default(),
             machine,
             accelerator,
             processors: 2,
@@ -72,7 +75,8 @@ impl Image {
     /// Boots it with these ivshmem devices.
     pub fn start(&self, session: &mut Session, attachments: Vec<Attachment>) -> Result<RealTime> {
         let path = workspace::image(self.file);
-        let mut launch = qemu::machine(self.name, self.machine, self.accelerator, self.processors, self.mebibytes);
+        let mut launch =
+            qemu::machine(self.name, &self.hypervisor, self.machine, self.accelerator, self.processors, self.mebibytes);
         if let Some(frames) = Frames::of(&path)? {
             let (read, write) = pipe_with(PipeFlags::CLOEXEC).context("cannot make a pipe")?;
             let number = write.as_raw_fd();
