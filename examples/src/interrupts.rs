@@ -46,12 +46,19 @@ pub fn init() {
     unsafe { idt.load_unsafe() };
 }
 
+/// Loads the same table into another CPU, after [`segments::init`](crate::segments::init) there.
+#[cfg(feature = "any-machine")]
+pub fn load() {
+    // SAFETY: as in `init`; no entry changes once the stubs are there.
+    unsafe { IDT.lock().load_unsafe() };
+}
+
 /// Adds the driver's stubs for the timer and the doorbells.
 pub fn install_stubs(apic: &LocalApic) -> Result<(), InstallError> {
     let mut idt = IDT.lock();
     for (first, count) in [(TICK, 1), (FIRST_DOORBELL, DOORBELLS)] {
-        // SAFETY: the table is that of the only CPU that runs, whose CS stays; the stack is a static one of 16 KiB
-        // that exceptions do not use, and interrupts do not nest; nothing else handles these vectors.
+        // SAFETY: the table is that of every CPU that runs, whose CS stays and is the same for all; the stack is a static one of 16 KiB,
+        // each CPU's own, that exceptions do not use, and interrupts do not nest; nothing else handles these vectors.
         unsafe { interrupt::install(&mut idt, first, count, Some(INTERRUPT_STACK), apic) }?;
     }
     Ok(())

@@ -25,6 +25,7 @@ pub mod announcer;
 pub mod boot;
 pub mod clock;
 pub mod configuration;
+pub mod delivery;
 pub mod exceptions;
 pub mod executor;
 pub mod exit;
@@ -36,6 +37,8 @@ pub mod mechanism;
 pub mod options;
 pub mod paging;
 pub mod pic;
+#[cfg(feature = "any-machine")]
+pub mod processors;
 pub mod response;
 pub mod segments;
 pub mod serial;

@@ -41,7 +41,7 @@ impl Machine {
 pub unsafe fn start(name: &'static str, start_info: u64, run: Run) -> ! {
     serial::COM1.init();
     logger::init();
-    segments::init();
+    segments::init(&segments::FIRST);
     pic::mask_all();
     interrupts::init();
     // SAFETY: the caller's promise; the boot page tables are still the active ones.

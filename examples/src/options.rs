@@ -99,6 +99,20 @@ fn find<'a>(words: SplitAsciiWhitespace<'a>, key: &str) -> Option<&'a str> {
     words.filter_map(|word| halves(word, b'=')).find(|(found, _)| *found == key).map(|(_, value)| value)
 }
 
+/// What no text is: the value of an option that an image was built without.
+#[cfg(not(feature = "any-machine"))]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Nothing {}
+
+#[cfg(not(feature = "any-machine"))]
+impl FromStr for Nothing {
+    type Err = ();
+
+    fn from_str(_: &str) -> Result<Self, ()> {
+        Err(())
+    }
+}
+
 /// How an image learns of messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {

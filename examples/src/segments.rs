@@ -18,7 +18,7 @@ const STACK_BYTES: usize = 16 * 1024;
 #[repr(C, align(16))]
 struct Stack(UnsafeCell<[u8; STACK_BYTES]>);
 
-// SAFETY: only the CPU uses the bytes, through the address in the TSS; no Rust code reads or writes them by name.
+// SAFETY: only one CPU uses the bytes, through the address in the TSS; no Rust code reads or writes them by name.
 unsafe impl Sync for Stack {}
 
 impl Stack {
@@ -31,18 +31,35 @@ impl Stack {
     }
 }
 
-static EXCEPTIONS: Stack = Stack::new();
-static INTERRUPTS: Stack = Stack::new();
-static TSS: Mutex<TaskStateSegment> = Mutex::new(TaskStateSegment::new());
-static GDT: Mutex<GlobalDescriptorTable> = Mutex::new(GlobalDescriptorTable::new());
+/// What one CPU has for itself.
+#[expect(missing_debug_implementations, reason = "the CPU's, and locked for ever")]
+pub struct Segments {
+    exceptions: Stack,
+    interrupts: Stack,
+    tss: Mutex<TaskStateSegment>,
+    gdt: Mutex<GlobalDescriptorTable>,
+}
 
-/// Loads the tables. To be called once, before the IDT is loaded.
-pub fn init() {
+/// Those of the CPU that runs the image.
+pub static FIRST: Segments = Segments::new();
+/// Those of the one that takes the device's interrupts, if it is another.
+#[cfg(feature = "any-machine")]
+pub static OTHER: Segments = Segments::new();
+
+impl Segments {
+    const fn new() -> Self {
+        let (tss, gdt) = (Mutex::new(TaskStateSegment::new()), Mutex::new(GlobalDescriptorTable::new()));
+        Self { exceptions: Stack::new(), interrupts: Stack::new(), tss, gdt }
+    }
+}
+
+/// Loads the tables into this CPU. To be called once for each, before the IDT is loaded.
+pub fn init(segments: &'static Segments) {
     // Locked for ever: the CPU uses them from now on.
-    let tss = MutexGuard::leak(TSS.lock());
-    tss.interrupt_stack_table[usize::from(EXCEPTION_STACK)] = EXCEPTIONS.top();
-    tss.interrupt_stack_table[usize::from(INTERRUPT_STACK)] = INTERRUPTS.top();
-    let gdt = MutexGuard::leak(GDT.lock());
+    let tss = MutexGuard::leak(segments.tss.lock());
+    tss.interrupt_stack_table[usize::from(EXCEPTION_STACK)] = segments.exceptions.top();
+    tss.interrupt_stack_table[usize::from(INTERRUPT_STACK)] = segments.interrupts.top();
+    let gdt = MutexGuard::leak(segments.gdt.lock());
     let code = gdt.append(Descriptor::kernel_code_segment());
     let data = gdt.append(Descriptor::kernel_data_segment());
     let task = gdt.append(Descriptor::tss_segment(tss));

@@ -2,6 +2,7 @@
 
 use crate::clock::Clock;
 use crate::configuration::Configuration;
+use crate::delivery::Delivery;
 use crate::failure::Named;
 use crate::interrupts::FIRST_DOORBELL;
 use crate::machine::{Failed, Machine};
@@ -75,13 +76,16 @@ impl fmt::Display for MemoryTaken {
 }
 
 impl Station {
-    /// Reads the options of [`Configuration`], `mode=polled|interrupt`, `device=<selector>`, `windows=1|2`, `stale_ms=<n>` and `storm=<n>`, opens
+    /// Reads the options of [`Configuration`] and [`Delivery`], `mode=polled|interrupt`, `device=<selector>`, `windows=1|2`, `stale_ms=<n>` and `storm=<n>`, opens
     /// the device and says `ready`.
     ///
     /// Without a mode it is `interrupt` on a doorbell device and `polled` on a plain one. The device's memory comes apart from the rest,
     /// for a mailbox to own. To be called once.
     pub fn open(machine: &mut Machine) -> Result<(Self, SharedMemory), Failed> {
-        Self::open_with::<1>(machine, &["config", "mem32", "mem64", "mode", "device", "windows", "stale_ms", "storm"])
+        Self::open_with::<1>(
+            machine,
+            &["config", "mem32", "mem64", "apic", "irq_cpu", "mode", "device", "windows", "stale_ms", "storm"],
+        )
     }
 
     /// As [`open`](Self::open), with so many of the device's vectors, 1 to 4, while any other stays masked; and with these options, of which
@@ -92,7 +96,7 @@ impl Station {
     ) -> Result<(Self, SharedMemory), Failed> {
         const { assert!(VECTORS >= 1 && VECTORS <= MOST_VECTORS) };
         say!("{}: begin {}", machine.name, machine.command_line);
-        let Asked { configuration, mode, selector, windows, stale_ms, storm } =
+        let Asked { configuration, delivery, mode, selector, windows, stale_ms, storm } =
             options(machine.command_line, known).map_err(|error| machine.failed(&error))?;
         let clock = Clock::calibrate().map_err(|error| machine.failed(&error))?;
         // SAFETY: ring 0, the RSDP is from the start info, and configuration space is opened once.
@@ -104,6 +108,7 @@ impl Station {
         // SAFETY: this machine's configuration space, and nothing else of this image drives the function.
         let device = unsafe { Device::open(config, &mut machine.mapper, selector, device::Options::default()) };
         let mut device = device.map_err(|error| machine.failed(&error))?;
+        delivery.choose_mode().map_err(|error| machine.failed(&error))?;
         let timer = Timer::start(&mut machine.mapper, clock).map_err(|error| machine.failed(&error))?;
         let mode = match (mode, device.kind()) {
             (Some(Mode::Interrupt), Kind::Plain) => return Err(machine.failed(&NoInterrupts)),
@@ -114,10 +119,12 @@ impl Station {
         let interrupts = match mode {
             Mode::Polled => None,
             Mode::Interrupt => {
-                let first = Message::new(timer.apic_id(), FIRST_DOORBELL).map_err(|error| machine.failed(&error))?;
+                let cpu = delivery.start(&mut machine.mapper, clock, timer.apic());
+                let cpu = cpu.map_err(|error| machine.failed(&error))?;
+                let first = Message::new(cpu, FIRST_DOORBELL).map_err(|error| machine.failed(&error))?;
                 let mut messages = [first; VECTORS];
                 for (vector, message) in (FIRST_DOORBELL..).zip(&mut messages).skip(1) {
-                    *message = Message::new(timer.apic_id(), vector).map_err(|error| machine.failed(&error))?;
+                    *message = Message::new(cpu, vector).map_err(|error| machine.failed(&error))?;
                 }
                 Some(device.enable_interrupts(config, &messages).map_err(|error| machine.failed(&error))?)
             }
@@ -140,6 +147,7 @@ impl Station {
             device.kind(),
             device.size()
         );
+        delivery.say(machine.name, timer.apic(), mode);
         let tick = timer::ticks();
         Ok((Self { clock, timer, mode, doorbell, windows, stale_ms, guards, tick, access, device, interrupts }, memory))
     }
@@ -230,6 +238,7 @@ impl Station {
         {
             say!("{name}: error {}", Named(&error));
         }
+        Delivery::close(name);
         event(FIRST_DOORBELL).count()
     }
 }
@@ -237,6 +246,7 @@ impl Station {
 /// What the command line asks for.
 struct Asked {
     configuration: Configuration,
+    delivery: Delivery,
     mode: Option<Mode>,
     selector: Selector,
     windows: usize,
@@ -253,6 +263,7 @@ fn options<'a>(command_line: &'a str, known: &'static [&'static str]) -> Result<
     let storm = options.get("storm", "interrupts a tick")?;
     Ok(Asked {
         configuration: Configuration::asked(&options)?,
+        delivery: Delivery::asked(&options)?,
         mode,
         selector: selector.unwrap_or_default(),
         windows: windows.map_or(1, |Windows(count)| count),

@@ -61,7 +61,8 @@ impl Timer {
     ///
     /// Takes about 50 ms. To be called once.
     pub fn start(mapper: &mut impl Mapper, clock: Clock) -> Result<Self, TimerError> {
-        // SAFETY: ring 0; this CPU is the only one that runs, and its local APIC's mode is never changed.
+        // SAFETY: ring 0; this CPU is the only one that runs yet, and its local APIC's mode is not changed any more; one that is started
+        // later enters the same.
         let mut apic = unsafe { LocalApic::attach(mapper) }?;
         apic.enable(SPURIOUS)?;
         interrupts::install_stubs(&apic).map_err(TimerError::Install)?;
@@ -167,6 +168,13 @@ impl Wait for Sleep {
 
 /// Halts until an interrupt makes `done` true. The timer runs, so that no halt lasts longer than a tick.
 fn halt_until(done: impl Fn() -> bool) {
+    if crate::delivery::is_elsewhere() {
+        // What another CPU takes ends no halt of this one.
+        while !done() {
+            core::hint::spin_loop();
+        }
+        return;
+    }
     loop {
         // Off before the look: an interrupt after it is taken by the halt, which `sti` precedes by one instruction, and
         // ends it.

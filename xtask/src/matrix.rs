@@ -11,6 +11,7 @@ mod lifecycle;
 mod machines;
 pub mod page;
 mod probe;
+mod processors;
 pub mod readme;
 mod scene;
 mod sizes;
@@ -44,8 +45,16 @@ pub struct QemuMatrix {
 }
 
 /// Each group's cases, in the order of the tables.
-pub const GROUPS: &[fn() -> Vec<Case>] =
-    &[probe::cases, machines::cases, topologies::cases, sizes::cases, hotplug::cases, lifecycle::cases, foreign::cases];
+pub const GROUPS: &[fn() -> Vec<Case>] = &[
+    probe::cases,
+    machines::cases,
+    processors::cases,
+    topologies::cases,
+    sizes::cases,
+    hotplug::cases,
+    lifecycle::cases,
+    foreign::cases,
+];
 
 /// A group's name.
 pub fn name(group: fn() -> Vec<Case>) -> &'static str {

@@ -3,6 +3,7 @@
 //! ```text
 //! echo: begin <command line>
 //! echo: ready device=<ssss:bb:dd.f> kind=<plain|doorbell> id=<n|-> size=<bytes> mode=<polled|interrupt>
+//! echo: interrupts apic=<xapic|x2apic> cpu=<n> own=<n>
 //! echo: up session=<16 hex digits> peer=<n|->
 //! echo: stale age_us=<n>
 //! echo: restarted restarts=<n> received=<n> sent=<n> lost=<n>
@@ -18,7 +19,9 @@
 //! too often, `violations` what no honest peer does, and `resyncs` how often a channel or the link was begun anew after it.
 //! At most 256 lines a second are said about the link, so that a hostile peer cannot make the image do nothing else.
 //!
-//! Options: `config=`, `mem32=` and `mem64=` as `probe`; `mode=polled|interrupt`, by default `interrupt` if the device can; `device=<selector>`, by default the first; `windows=2`
+//! Options: `config=`, `mem32=` and `mem64=` as `probe`; `apic=x2apic` enters that mode, and `irq_cpu=<local APIC id>` starts that CPU to take
+//! the interrupts, which the image then looks for instead of halting (either is told in a line `interrupts`, and how many that CPU
+//! took in a line `interrupts taken=<n>` before `end`); `mode=polled|interrupt`, by default `interrupt` if the device can; `device=<selector>`, by default the first; `windows=2`
 //! serves a second mailbox, 64 KiB further on, whose counts come in a line `second` before `end`; `stale_ms=<n>`, by default 500, 0 for never;
 //! `storm=<n>`, the interrupts a millisecond that are no storm yet, by default 64.
 

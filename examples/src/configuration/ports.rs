@@ -1,7 +1,7 @@
 //! The ports, on machines whose firmware assigns everything.
 
 use crate::mechanism::AccessError;
-use crate::options::{OptionError, Options};
+use crate::options::{Nothing, OptionError, Options};
 use core::str::FromStr;
 use ivshmem::mmio::Mapper;
 use ivshmem::pci::{Access, AssignError, ConfigAccess, PortIo};
@@ -42,16 +42,5 @@ impl FromStr for Ports {
 
     fn from_str(text: &str) -> Result<Self, ()> {
         if text == "port-io" { Ok(Self) } else { Err(()) }
-    }
-}
-
-/// What no text is.
-enum Nothing {}
-
-impl FromStr for Nothing {
-    type Err = ();
-
-    fn from_str(_: &str) -> Result<Self, ()> {
-        Err(())
     }
 }

@@ -3,6 +3,7 @@
 //! ```text
 //! control-loop: begin <command line>
 //! control-loop: ready device=<ssss:bb:dd.f> kind=<plain|doorbell> id=<n|-> size=<bytes> mode=<polled|interrupt>
+//! control-loop: interrupts apic=<xapic|x2apic> cpu=<n> own=<n>
 //! control-loop: up session=<16 hex digits> peer=<n|->
 //! control-loop: stale age_us=<n>
 //! control-loop: restarted restarts=<n> received=<n> sent=<n> lost=<n>
@@ -27,7 +28,9 @@
 //! counts the cycles that were due since the start, and `missed` those of them that did not run because an earlier one was late;
 //! `busiest` is the most commands, and channels begun anew after a violation, that a cycle had. The other counts are those of `echo`.
 //!
-//! Options: `config=`, `mem32=` and `mem64=` as `probe`; `mode=polled|interrupt`, by default `interrupt` if the device can; `device=<selector>`, by default the first; `windows=2`
+//! Options: `config=`, `mem32=` and `mem64=` as `probe`; `apic=x2apic` enters that mode, and `irq_cpu=<local APIC id>` starts that CPU to take
+//! the interrupts, which the image then looks for instead of halting (either is told in a line `interrupts`, and how many that CPU
+//! took in a line `interrupts taken=<n>` before `end`); `mode=polled|interrupt`, by default `interrupt` if the device can; `device=<selector>`, by default the first; `windows=2`
 //! serves a second mailbox, 64 KiB further on, whose counts come in a line `second` before `end`; `stale_ms=<n>`, by default 500, 0 for never;
 //! `storm=<n>`, the interrupts a millisecond that are no storm yet, by default 64;
 //! `broadcast=yes` writes what `status` says, once a cycle, into the sampling channel of a window at 128 KiB (120 bytes, written by the
@@ -61,7 +64,8 @@ const BUDGET_US: u64 = 500;
 /// Commands taken in a cycle, at most, of all mailboxes together.
 const BUDGET: u32 = 256;
 /// What the command line may have.
-const OPTIONS: &[&str] = &["config", "mem32", "mem64", "mode", "device", "windows", "stale_ms", "storm", "broadcast"];
+const OPTIONS: &[&str] =
+    &["config", "mem32", "mem64", "apic", "irq_cpu", "mode", "device", "windows", "stale_ms", "storm", "broadcast"];
 
 fn run(machine: &mut Machine) -> Result<(), Failed> {
     let (mut station, memory) = Station::open_with::<1>(machine, OPTIONS)?;

@@ -25,7 +25,7 @@
 //! ```
 //!
 //! It ends, with exit code 33, after it has sent back the message `quit`. It looks at every tick of a millisecond and asks for no
-//! doorbell. Options: `config`, `mem32`, `mem64`, `mode`, `device`, `stale_ms` and `storm` as `echo`, and `end=first|second`, by default first.
+//! doorbell. Options: `config`, `mem32`, `mem64`, `apic`, `irq_cpu`, `mode`, `device`, `stale_ms` and `storm` as `echo`, and `end=first|second`, by default first.
 
 #![cfg_attr(target_os = "none", no_std, no_main)]
 
@@ -43,7 +43,7 @@ ivshmem_examples::image!(run);
 
 /// The longest that anything waits, in microseconds.
 const TICK_US: u32 = 1000;
-const OPTIONS: &[&str] = &["config", "mem32", "mem64", "mode", "device", "end", "stale_ms", "storm"];
+const OPTIONS: &[&str] = &["config", "mem32", "mem64", "apic", "irq_cpu", "mode", "device", "end", "stale_ms", "storm"];
 
 fn own_end(command_line: &str) -> Result<End, OptionError<'_>> {
     let side = Options::parse(command_line, OPTIONS)?.get("end", Side::EXPECTED)?;

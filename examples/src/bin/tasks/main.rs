@@ -22,7 +22,7 @@
 //! | `quit` | `quit`, and the image ends with exit code 33 |
 //! | anything else | itself |
 //!
-//! Options: `config=`, `mem32=` and `mem64=` as `probe`; `mode=polled|interrupt`, by default `interrupt` if the device can; `device=<selector>`, by default the first; `stale_ms=<n>`, by
+//! Options: `config=`, `mem32=`, `mem64=`, `apic=` and `irq_cpu=` as `echo`; `mode=polled|interrupt`, by default `interrupt` if the device can; `device=<selector>`, by default the first; `stale_ms=<n>`, by
 //! default 500, 0 for never; `look_ms=<n>`, how often every task looks although no doorbell rang, by default 10: by so much a lost
 //! doorbell delays a command; 0 for never. In polled mode the tasks are woken by the tick alone.
 
@@ -55,7 +55,7 @@ const PAIRS: usize = 4;
 /// Where the samples go.
 const SAMPLES: usize = 2 * PAIRS;
 /// What the command line may have.
-const OPTIONS: &[&str] = &["config", "mem32", "mem64", "mode", "device", "stale_ms", "look_ms"];
+const OPTIONS: &[&str] = &["config", "mem32", "mem64", "apic", "irq_cpu", "mode", "device", "stale_ms", "look_ms"];
 /// How often every task looks in interrupt mode, in milliseconds, unless the option says otherwise.
 const LOOK_MS: u32 = 10;
 /// The tick, in microseconds: how finely tasks sleep.
