@@ -7,8 +7,8 @@ mod site;
 use super::talk::receive;
 use super::{Case, Shown};
 use crate::vm::{Image, Link, Mode, Session};
-use anyhow::{Context, Result, ensure};
-use ivshmem::channel::{End, RecvError, SendError};
+use anyhow::{Context, Result, bail, ensure};
+use ivshmem::channel::{COMMAND_RESPONSE, End, RecvError, SendError};
 use ivshmem_peer::{DeviceName, Exchange, Purpose, Sysfs};
 use places::{PLACES, Place};
 use site::Site;
@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 const GROUP: &str = "hot-plug";
 const SIZE: u64 = 1 << 20;
-/// Messages while it is there, and those that nobody takes any more because it is torn out.
+/// Messages while it is there, and those that come as it goes: nobody takes them any more if it is torn out.
 const MESSAGES: u64 = 20;
 const LOST: u64 = 7;
 /// When a silent machine is given up.
@@ -74,26 +74,31 @@ fn lives(session: &mut Session, image: &Image, place: &Place, mode: Mode, goings
     let mut mailbox = ivshmem_peer::mailbox(&*backend, End::Second)?;
     let mut exchange = Exchange::attach(&mut mailbox, &*backend, End::Second);
 
-    let mut ids = Vec::new();
+    let (mut ids, mut lost_now, mut lost_in_all) = (Vec::new(), None, 0);
     for (round, going) in (0..).zip(goings) {
         ids.push(site.plug(&mut exchange)?);
+        lost_now.iter().try_for_each(|lost| tells_loss(&mut exchange, *lost))?;
         talk(&mut exchange, round)?;
         if mode == Mode::Doorbell {
             // The image may have found all messages by looking; this one is no message.
             backend.ring(exchange.peer_id().context("the image published no id")?, 0)?;
             site.handled()?;
         }
-        match going {
-            Going::AskedBack => site.ask_back()?,
-            Going::TornOut => site.tear_out(&mut exchange)?,
+        let lost = match going {
+            Going::AskedBack => site.ask_back().map(|()| 0)?,
+            Going::TornOut => site.tear_out(&mut exchange).map(|()| LOST)?,
             Going::Moved => {
-                site.ask_back()?;
+                let lost = site.ask_back_amid(&mut exchange)?;
                 site.move_to_another(session)?;
+                lost
             }
-        }
+        };
+        lost_in_all += lost;
+        lost_now = Some(lost);
     }
     let rounds = goings.len() as u64;
     ids.push(site.plug(&mut exchange)?);
+    lost_now.iter().try_for_each(|lost| tells_loss(&mut exchange, *lost))?;
     talk(&mut exchange, rounds)?;
     send(&mut exchange, b"quit")?;
     ensure!(receive(&mut exchange)? == b"quit", "another answer");
@@ -102,8 +107,9 @@ fn lives(session: &mut Session, image: &Image, place: &Place, mode: Mode, goings
     ids.dedup();
     ensure!(mode == Mode::Plain || ids.len() as u64 == rounds + 1, "an id came twice: {ids:?}");
     let torn = goings.iter().filter(|going| **going == Going::TornOut).count() as u64;
-    let (stats, answered) = (exchange.stats(), (rounds + 1) * MESSAGES + 1);
-    ensure!((stats.sent, stats.received) == (answered + torn * LOST, answered), "{stats:?}");
+    let late = goings.iter().filter(|going| **going != Going::AskedBack).count() as u64 * LOST;
+    let (stats, answered) = (exchange.stats(), (rounds + 1) * MESSAGES + late - lost_in_all + 1);
+    ensure!((stats.sent, stats.received) == (answered + lost_in_all, answered), "{stats:?}");
     ensure!(u64::from(stats.restarts) == rounds, "{stats:?}");
     let end = site.finish()?;
     let [devices, removed, lost] = ["devices", "removed", "lost"].map(|key| end.number(key));
@@ -122,6 +128,15 @@ fn meet(exchange: &mut Exchange<'_>, sessions: u64) -> Result<()> {
         ensure!(begin.elapsed() < PATIENCE, "the link does not come up");
         exchange.rest();
     }
+    Ok(())
+}
+
+/// The peer is told once, in the new session, of what was lost: a bound, since the image acknowledges a quarter of the ring at once.
+fn tells_loss(exchange: &mut Exchange<'_>, lost: u64) -> Result<()> {
+    let told = exchange.try_send(b"not sent");
+    let Err(SendError::PeerRestarted { lost_at_most }) = told else { bail!("no restart: {told:?}") };
+    let most = lost + u64::from(COMMAND_RESPONSE[0].slots() / 4);
+    ensure!((lost..=most).contains(&lost_at_most.into()), "{lost_at_most} told, {lost} lost");
     Ok(())
 }
 
@@ -144,11 +159,6 @@ fn answer(exchange: &mut Exchange<'_>) -> Result<Vec<u8>> {
     }
 }
 
-/// Sends; that the other end is another one now is told once.
 fn send(exchange: &mut Exchange<'_>, message: &[u8]) -> Result<()> {
-    match exchange.try_send(message) {
-        Err(SendError::PeerRestarted { .. }) => exchange.try_send(message)?,
-        sent => sent?,
-    }
-    Ok(())
+    Ok(exchange.try_send(message)?)
 }

@@ -4,6 +4,7 @@ use super::places::{Mechanism, POWER_OFF, Place, SLOT_CONTROL};
 use super::qtest::{Listener, Qtest};
 use super::{LOST, MESSAGES, SIZE, meet, send};
 use crate::matrix::found::Found;
+use crate::matrix::talk::receive;
 use crate::vm::{Attachment, Fields, Image, Link, Mode, RealTime, Session};
 use anyhow::{Context, Result, bail, ensure};
 use ivshmem_peer::Exchange;
@@ -107,18 +108,39 @@ impl<'a> Site<'a> {
         self.running.monitor()?.ask("device_del", json!({ "id": "device" }))?;
         self.running.event("requested ")?;
         let served = self.running.event("served ")?;
-        check_served(&served, self.link.mode())?;
+        check_served(&served, self.link.mode(), 0)?;
         self.running.event("removed ")?;
         self.deleted()
+    }
+
+    /// The same while messages come for it, of which the image may take some. Returns how many are lost.
+    pub fn ask_back_amid(&mut self, exchange: &mut Exchange<'_>) -> Result<u64> {
+        self.stop_amid(exchange)?;
+        self.running.monitor()?.ask("device_del", json!({ "id": "device" }))?;
+        self.running.monitor()?.ask("cont", json!({}))?;
+        self.running.event("requested ")?;
+        let served = self.running.event("served ")?;
+        let late = served.number("received")?.saturating_sub(MESSAGES);
+        check_served(&served, self.link.mode(), late)?;
+        for number in 0..late {
+            let answer = receive(exchange)?;
+            ensure!(answer == format!("late {number}").as_bytes(), "{:?}", String::from_utf8_lossy(&answer));
+        }
+        self.running.event("removed ")?;
+        self.deleted()?;
+        LOST.checked_sub(late).with_context(|| served.line().to_owned())
+    }
+
+    /// Has the machine stand still, and messages come for it.
+    fn stop_amid(&mut self, exchange: &mut Exchange<'_>) -> Result<()> {
+        self.running.monitor()?.ask("stop", json!({}))?;
+        (0..LOST).try_for_each(|number| send(exchange, format!("late {number}").as_bytes()))
     }
 
     /// Takes the device out without asking the image, which stands still meanwhile, as the host would that forces it: by the very register.
     /// Messages that come at that moment are lost.
     pub fn tear_out(&mut self, exchange: &mut Exchange<'_>) -> Result<()> {
-        self.running.monitor()?.ask("stop", json!({}))?;
-        for number in 0..LOST {
-            send(exchange, format!("lost {number}").as_bytes())?;
-        }
+        self.stop_amid(exchange)?;
         match self.place.mechanism {
             Mechanism::Native => self.qtest.ask(&format!("writew {SLOT_CONTROL:#x} {POWER_OFF:#x}"))?,
             Mechanism::Acpi { base, slot } => {
@@ -135,7 +157,7 @@ impl<'a> Site<'a> {
         let gone = self.running.event("error ")?;
         ensure!(gone.line().starts_with("hotplug: error DeviceGone "), "{}", gone.line());
         let served = self.running.event("served ")?;
-        check_served(&served, self.link.mode())?;
+        check_served(&served, self.link.mode(), 0)?;
         self.deleted()
     }
 
@@ -182,10 +204,12 @@ fn check_open(open: &Fields, found: &Found) -> Result<()> {
     Ok(())
 }
 
-/// Whether all of a round's messages were answered, and by what they came.
-fn check_served(served: &Fields, mode: Mode) -> Result<()> {
+/// Whether all of a round's messages were answered, and of the late ones so many, and by what they came.
+fn check_served(served: &Fields, mode: Mode, late: u64) -> Result<()> {
     let counts = (served.number("received")?, served.number("sent")?, served.number("lost")?);
-    ensure!(counts == (MESSAGES, MESSAGES, 0), "{}", served.line());
+    ensure!(counts.0 == MESSAGES + late && counts.1 == counts.0, "{}", served.line());
+    // An answer that the peer had yet to acknowledge counts, at most.
+    ensure!(counts.2 <= late, "{}", served.line());
     let interrupts = served.number("interrupts")?;
     ensure!((interrupts > 0) == (mode == Mode::Doorbell), "{}", served.line());
     Ok(())
