@@ -1,6 +1,7 @@
 //! Does the cases, two at a time, and collects what came of each.
 
 use super::case::{self, Bench, Case, Shown};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
@@ -36,7 +37,7 @@ pub fn run(cases: &[Case], bench: &Bench) -> Vec<Outcome> {
             let number = next.fetch_add(1, Ordering::Relaxed);
             let Some(case) = cases.get(number) else { break };
             let begin = Instant::now();
-            let result = case.run(bench).map_err(|error| format!("{error:#}"));
+            let result = caught(|| case.run(bench));
             let Case { group, place, machine, .. } = case;
             let (place, machine, took) = (place.clone(), machine.clone(), begin.elapsed());
             let outcome = Outcome { group, place, machine, result, took };
@@ -54,10 +55,37 @@ pub fn run(cases: &[Case], bench: &Bench) -> Vec<Outcome> {
     outcomes.into_iter().map(|(_, outcome)| outcome).collect()
 }
 
+/// A case that panics has failed, and the others go on.
+fn caught(work: impl FnOnce() -> anyhow::Result<Shown>) -> Result<Shown, String> {
+    // What was half done is gone with it: cases share nothing but a bench that nobody changes.
+    match catch_unwind(AssertUnwindSafe(work)) {
+        Ok(result) => result.map_err(|error| format!("{error:#}")),
+        Err(panic) => {
+            let text = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
+            Err(format!("it panicked: {}", text.unwrap_or("and did not say why")))
+        }
+    }
+}
+
 fn say(count: usize, all: usize, outcome: &Outcome) {
     let (name, seconds) = (outcome.name(), outcome.took.as_secs_f64());
     match &outcome.result {
         Ok(shown) => println!("[{count:>3}/{all}] {name}: {shown} ({seconds:.1} s)"),
         Err(error) => println!("[{count:>3}/{all}] {name}: FAILED ({seconds:.1} s)\n{error}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use anyhow::bail;
+
+    #[test]
+    fn a_case_fails_by_an_error_or_a_panic_and_says_which() {
+        assert_eq!(caught(|| Ok(Shown::new(&["polled"]))), Ok(Shown::new(&["polled"])));
+        assert_eq!(caught(|| bail!("no answer")), Err("no answer".to_owned()));
+        let none: [u8; 0] = [];
+        let error = caught(|| panic!("of {}", none.len())).unwrap_err();
+        assert_eq!(error, "it panicked: of 0");
     }
 }
