@@ -17,6 +17,7 @@
 //! 2. [`Event::RemovalRequested`]: close the links of the mailboxes and drop them, [`close`](crate::msix::Interrupts::close) the
 //!    interrupts, write 0 to Command, and call [`Hotplug::finish_removal`]. [`Event::Removed`] follows. QEMU repeats no request, and a guest may
 //!    take its time.
+//!    Let go of everything of the device, clones of its doorbell too: what comes next may get the same addresses.
 //! 3. [`Event::Lost`]: the same without touching the function: memory and registers read as anything now, and every call ends all the same,
 //!    with [`DeviceGone`](crate::device::DeviceGone) where it can know.
 //!

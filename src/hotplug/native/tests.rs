@@ -315,6 +315,18 @@ fn without_indicators_power_and_completion_only_presence_counts() {
 }
 
 #[test]
+fn the_button_of_an_insertion_is_no_request_where_power_is_always_on() {
+    // An attention button, but nothing to switch power with.
+    let model = with_port(Model::port_with(1, 0x000A_0079)).behaving(Behaviour { stays: true, ..Behaviour::default() });
+    let mut driver = Driver::new(&model);
+    model.add();
+    driver.expect(Event::Added(device()));
+    assert_eq!(driver.event(), None);
+    model.press();
+    driver.expect(Event::RemovalRequested(device()));
+}
+
+#[test]
 fn only_a_numbered_port_with_a_slot_for_hot_plug_is_one() {
     let at = |function: Function| Slot::at(&ConfigSpace::new().with(port(), function), port()).map(|_| ());
     let capabilities = 0x000A_003B;
