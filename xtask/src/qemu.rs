@@ -60,6 +60,10 @@ enum Peer {
 
 impl Qemu {
     pub fn run(self) -> Result<()> {
+        if self.guest == Guest::Arceos && !self.machine.options().is_empty() {
+            let machine = self.machine.name();
+            bail!("ArceOS takes no options, and on {machine} an image has to be told where things are: take q35 or pc");
+        }
         let toolchain = setup::toolchain(self.toolchain)?;
         setup::hypervisor()?;
         let linux = (self.peer == Peer::Linux).then(setup::linux).transpose()?;
