@@ -23,7 +23,7 @@ pub use case::{Bench, Case, Shown};
 pub use crew::{Outcome, run};
 pub use talk::{Reception, come_up, receive, talk};
 
-use crate::setup::Way;
+use crate::setup::{Release, Way};
 use crate::test::rig::Rig;
 use anyhow::{Result, bail};
 use std::time::Instant;
@@ -37,8 +37,11 @@ pub struct QemuMatrix {
     #[arg(long)]
     list: bool,
     /// Write README's support table from the results, if all is well
-    #[arg(long, conflicts_with_all = ["filter", "list"])]
+    #[arg(long, conflicts_with_all = ["filter", "list", "qemu"])]
     write_readme: bool,
+    /// With this release of QEMU's rather than the installed one
+    #[arg(long, value_enum)]
+    qemu: Option<Release>,
     /// Where the bare-metal target comes from
     #[arg(long, value_enum, default_value_t)]
     toolchain: Way,
@@ -74,7 +77,7 @@ impl QemuMatrix {
             cases.iter().for_each(|case| println!("{}", case.name()));
             return Ok(());
         }
-        let bench = Bench::new(&Rig::new(self.toolchain))?;
+        let bench = Bench::new(&Rig::new(self.toolchain), self.qemu)?;
         let begin = Instant::now();
         let outcomes = run(&cases, &bench);
         println!("\n{}", table::text(&outcomes));

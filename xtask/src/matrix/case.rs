@@ -1,8 +1,8 @@
 //! One place where the device can be, and the proof that the driver copes with it.
 
-use crate::setup;
+use crate::setup::{self, Hypervisor, Release};
 use crate::test::rig::Rig;
-use crate::vm::{Accelerator, Session};
+use crate::vm::{Accelerator, Image, Session};
 use anyhow::Result;
 use std::collections::BTreeSet;
 use std::fmt;
@@ -10,14 +10,20 @@ use std::fmt;
 /// What the cases share: made before the first one.
 #[derive(Debug)]
 pub struct Bench {
-    pub accelerator: Accelerator,
-    hypervisor: String,
+    accelerator: Accelerator,
+    hypervisor: Hypervisor,
 }
 
 impl Bench {
-    /// Sets up and builds what is missing.
-    pub fn new(rig: &Rig) -> Result<Self> {
-        Ok(Self { accelerator: rig.images()?, hypervisor: setup::hypervisor()?.to_string() })
+    /// Sets up and builds what is missing; with a release it is that QEMU that runs the machines.
+    pub fn new(rig: &Rig, release: Option<Release>) -> Result<Self> {
+        let accelerator = rig.images()?;
+        Ok(Self { accelerator, hypervisor: release.map_or_else(setup::hypervisor, setup::release)? })
+    }
+
+    /// An image, to be changed as a case needs it.
+    pub fn image(&self, name: &'static str) -> Image {
+        Image { hypervisor: self.hypervisor.clone(), ..Image::new(name, self.accelerator) }
     }
 
     /// What runs the machines, in words.

@@ -52,7 +52,7 @@ fn play(bench: &Bench, session: &mut Session, machine: Machine, config: &str) ->
     extra.extend(bridges.iter().flat_map(|bridge| ["-device".to_owned(), (*bridge).to_owned()]));
 
     // QEMU is asked while an image waits for somebody; `enumerate` waits for nobody.
-    let image = |name| Image { machine, extra: extra.clone(), ..Image::new(name, bench.accelerator) };
+    let image = |name| Image { machine, extra: extra.clone(), ..bench.image(name) };
     let mut waiting = Image { monitor: true, ..image("echo") }.start(session, attachments()?)?;
     waiting.event("ready ")?;
     let monitor = waiting.monitor()?;

@@ -55,7 +55,7 @@ pub fn cases() -> Vec<Case> {
 
 fn case(place: &'static Place, mode: Mode, goings: &'static [Going], how: &str) -> Case {
     Case::new(GROUP, format!("{}, {mode}{how}", place.name), place.machine.name(), move |bench, session| {
-        let image = Image::new("hotplug", bench.accelerator).options(place.options);
+        let image = bench.image("hotplug").options(place.options);
         lives(session, &image, place, mode, goings)
     })
 }

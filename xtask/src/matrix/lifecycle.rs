@@ -38,7 +38,7 @@ pub fn cases() -> Vec<Case> {
         .flat_map(|(place, machines, work)| {
             machines.iter().map(move |machine| {
                 Case::new(GROUP, place, machine.name(), move |bench, session| {
-                    work(session, &Image { machine: *machine, monitor: true, ..Image::new("echo", bench.accelerator) })
+                    work(session, &Image { machine: *machine, monitor: true, ..bench.image("echo") })
                 })
             })
         })

@@ -3,7 +3,7 @@
 use super::scene::{Scene, Share, finish};
 use super::talk::Reception;
 use super::{Bench, Case, Shown};
-use crate::vm::{Image, Link, Machine, Session};
+use crate::vm::{Link, Machine, Session};
 use anyhow::{Context, Result, ensure};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -57,13 +57,13 @@ fn everywhere(machine: Machine, config: Option<&'static str>) -> Scene {
 }
 
 fn no_device(bench: &Bench, session: &mut Session) -> Result<Shown> {
-    let lines = finish(Image::new("probe", bench.accelerator).start(session, Vec::new())?)?;
+    let lines = finish(bench.image("probe").start(session, Vec::new())?)?;
     ensure!(lines.len() == 2 && lines[1] == "probe: end devices=0 errors=0", "{lines:#?}");
     Ok(Shown::new(&["nothing found"]))
 }
 
 fn no_mechanism(bench: &Bench, session: &mut Session) -> Result<Shown> {
-    let mut image = Image::new("probe", bench.accelerator).options("config=ecam");
+    let mut image = bench.image("probe").options("config=ecam");
     image.machine = Machine::Pc;
     let mut image = image.start(session, Vec::new())?;
     image.event("error ")?;
@@ -81,7 +81,7 @@ fn touch(bench: &Bench, session: &mut Session) -> Result<Shown> {
     let path = held.device.strip_prefix("file:").context("memory without a path")?;
     let memory = File::options().read(true).write(true).open(path)?;
     ENDS.iter().try_for_each(|(offset, bytes)| memory.write_all_at(*bytes, *offset))?;
-    let image = Image::new("probe", bench.accelerator);
+    let image = bench.image("probe");
     for (read_only, options, error) in [
         (false, "", None),
         (

@@ -2,7 +2,7 @@
 
 use super::{Bench, Case, Reception, Shown, talk};
 use crate::setup::{self, Release};
-use crate::vm::{Image, Link, Machine, Session};
+use crate::vm::{Link, Machine, Session};
 use anyhow::{Result, ensure};
 
 const GROUP: &str = "processors";
@@ -36,7 +36,7 @@ pub fn cases() -> Vec<Case> {
 fn interrupts(bench: &Bench, session: &mut Session, (release, machine, x2apic, cpu): Site) -> Result<Shown> {
     let apic = if x2apic { " apic=x2apic" } else { "" };
     let irq_cpu = cpu.map_or_else(String::new, |cpu| format!(" irq_cpu={cpu}"));
-    let mut image = Image::new("echo", bench.accelerator).options(format!("mode=interrupt{apic}{irq_cpu}"));
+    let mut image = bench.image("echo").options(format!("mode=interrupt{apic}{irq_cpu}"));
     (image.machine, image.processors, image.monitor) = (machine, 4, true);
     if let Some(release) = release {
         image.hypervisor = setup::release(release)?;

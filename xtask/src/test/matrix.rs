@@ -11,7 +11,7 @@ pub fn add(suite: &mut Suite) {
     for (name, group) in groups.clone() {
         let shown = shown.clone();
         suite.verdict(&format!("matrix: {name}"), move |rig| {
-            let outcomes = matrix::run(&group(), &Bench::new(rig)?);
+            let outcomes = matrix::run(&group(), &Bench::new(rig, None)?);
             let failed = outcomes.iter().filter_map(|outcome| {
                 let error = outcome.result.as_ref().err()?;
                 Some(format!("{}: {}", outcome.name(), error.lines().next().unwrap_or_default()))
@@ -27,7 +27,7 @@ pub fn add(suite: &mut Suite) {
         if outcomes.is_empty() {
             return Ok(Verdict::Skipped("no group of the matrix was among the checks".to_owned()));
         }
-        println!("page: {}", matrix::page::write(&outcomes, &Bench::new(rig)?.setting())?.display());
+        println!("page: {}", matrix::page::write(&outcomes, &Bench::new(rig, None)?.setting())?.display());
         let names: Vec<&str> = groups.iter().map(|(name, _)| *name).collect();
         matrix::readme::check(&outcomes, &names)?;
         Ok(Verdict::Passed)

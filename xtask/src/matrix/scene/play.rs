@@ -87,7 +87,7 @@ impl Scene {
         let config = self.config.map_or_else(String::new, |config| format!("config={config}"));
         let words = [config.as_str(), options, &self.options].map(str::trim);
         let line: Vec<&str> = words.into_iter().filter(|words| !words.is_empty()).collect();
-        let mut image = Image::new(name, bench.accelerator).options(line.join(" "));
+        let mut image = bench.image(name).options(line.join(" "));
         (image.machine, image.mebibytes, image.extra) = (self.machine, self.mebibytes, self.qemu.clone());
         image
     }
