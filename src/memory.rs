@@ -128,6 +128,11 @@ impl SharedMemory {
         Self { base, length }
     }
 
+    /// The virtual address of the first byte: to look up how it is mapped, not to access it.
+    pub fn address(&self) -> usize {
+        self.base.addr().get()
+    }
+
     /// Splits off `length` bytes from byte `offset`: a mailbox's window among several.
     ///
     /// Offsets and lengths are multiples of 8.

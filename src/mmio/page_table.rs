@@ -43,6 +43,17 @@ impl PageSize {
     }
 }
 
+impl fmt::Display for PageSize {
+    /// As in `2MiB`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Size4KiB => "4KiB",
+            Self::Size2MiB => "2MiB",
+            Self::Size1GiB => "1GiB",
+        })
+    }
+}
+
 /// Where in the virtual address space mappings go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
@@ -117,6 +128,27 @@ where
     /// Gives the page tables and the frame allocator back. What is mapped stays so.
     pub fn into_parts(self) -> (T, F) {
         (self.tables, self.frames)
+    }
+
+    /// The smallest of the pages that map `length` bytes from the virtual address `start`; `None` if a part is not mapped, or there is
+    /// none. A real-time loop over memory in pages of 4 KiB meets a TLB miss for each.
+    ///
+    /// One walk of the tables for each page. Not for a real-time phase.
+    pub fn smallest_page(&self, start: usize, length: usize) -> Option<PageSize> {
+        let end = start.checked_add(length)?;
+        let (mut at, mut smallest) = (start, None::<PageSize>);
+        while at < end {
+            let address = VirtAddr::try_new(at as u64).ok()?;
+            let TranslateResult::Mapped { frame, offset, .. } = self.tables.translate(address) else { return None };
+            let size = match frame {
+                MappedFrame::Size4KiB(_) => PageSize::Size4KiB,
+                MappedFrame::Size2MiB(_) => PageSize::Size2MiB,
+                MappedFrame::Size1GiB(_) => PageSize::Size1GiB,
+            };
+            smallest = Some(smallest.map_or(size, |before| before.min(size)));
+            at = at.checked_add(usize::try_from(size.bytes().checked_sub(offset)?).ok()?)?;
+        }
+        smallest
     }
 
     /// The virtual address of the page at `first`, for a range of whole pages up to `end`.

@@ -1,7 +1,10 @@
 //! One real-time VM and one operator exchange commands and responses over one link, and both ends' counts are compared.
 
 use crate::progress::note;
-use crate::vm::{Accelerator, Echo, Fields, Image, Link, Machine, Mode, Operator, Place, RealTime, Session, Talk};
+use crate::vm::{
+    Accelerator, Echo, Fields, HugePages, Image, Link, Machine, Mode, Operator, Place, RealTime, Session, Talk,
+    huge_pages,
+};
 use anyhow::{Result, bail, ensure};
 use std::io::Write;
 use std::time::{Duration, Instant};
@@ -50,6 +53,8 @@ pub struct Exchange {
     pub order: Order,
     pub interactive: bool,
     pub show: bool,
+    /// Memory in the host's huge pages.
+    pub huge_pages: bool,
 }
 
 impl Exchange {
@@ -57,7 +62,7 @@ impl Exchange {
     pub fn new(mode: Mode, accelerator: Accelerator, place: Place) -> Self {
         let (guest, machine, order) = (Guest::default(), Machine::default(), Order::Together);
         let (size, vectors, first_id, processors, commands) = (1 << 20, 4, 0, 2, 100);
-        let (interactive, show) = (false, false);
+        let (interactive, show, huge_pages) = (false, false, false);
         Self {
             guest,
             mode,
@@ -72,6 +77,7 @@ impl Exchange {
             order,
             interactive,
             show,
+            huge_pages,
         }
     }
 
@@ -80,6 +86,20 @@ impl Exchange {
         match self.mode {
             Mode::Doorbell => Link::doorbell(session, self.size, self.vectors, self.first_id),
             Mode::Plain => Link::plain(self.size),
+        }
+    }
+
+    /// The host's huge pages that this exchange's memory takes.
+    pub fn reserve(&self, session: &Session) -> Result<HugePages> {
+        ensure!(self.size >= huge_pages::PAGE, "huge pages have {} bytes each: --size 2M or more", huge_pages::PAGE);
+        HugePages::reserve(self.size, &session.dir().join("hugetlbfs"))
+    }
+
+    /// The same link with its memory in them.
+    fn huge_link(&self, session: &Session, pages: &HugePages) -> Result<Link> {
+        match self.mode {
+            Mode::Doorbell => Link::huge_doorbell(session, self.size, self.vectors, self.first_id, pages),
+            Mode::Plain => Link::huge_plain(self.size, pages),
         }
     }
 
@@ -111,13 +131,22 @@ impl Exchange {
     /// Runs it from nothing to a report.
     pub fn run(&self, session: &mut Session) -> Result<Report> {
         let begin = Instant::now();
-        let link = self.link(session)?;
+        let pages = self.huge_pages.then(|| self.reserve(session)).transpose()?;
+        let link = match &pages {
+            Some(pages) => self.huge_link(session, pages)?,
+            None => self.link(session)?,
+        };
         let (mut image, mut operator) = self.start(session, &link)?;
         let ready = image.event("ready ")?;
         let device = operator.event("device ")?;
         // The operator first: it gives up by itself if the image is gone, the image waits for ever.
         let met = operator.event("up ")?;
         let up = [image.event("up ")?, met];
+        if self.huge_pages {
+            let mapped = huge_pages::mapped(&image.process().smaps()?);
+            ensure!(mapped == self.size, "QEMU has {mapped} bytes by huge pages, not {}", self.size);
+            note(format!("QEMU has all {mapped} bytes of the memory by huge pages of {} bytes", huge_pages::PAGE));
+        }
         if self.interactive {
             // Not earlier: what is typed before Linux has opened its console is lost.
             forward_terminal(&mut operator);

@@ -10,6 +10,7 @@ mod hotplug;
 mod lifecycle;
 mod machines;
 pub mod page;
+mod pages;
 mod probe;
 mod processors;
 pub mod readme;
@@ -54,6 +55,7 @@ pub const GROUPS: &[fn() -> Vec<Case>] = &[
     processors::cases,
     topologies::cases,
     sizes::cases,
+    pages::cases,
     hotplug::cases,
     lifecycle::cases,
     foreign::cases,

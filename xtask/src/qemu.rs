@@ -33,6 +33,9 @@ pub struct Qemu {
     /// Give the commands yourself; `quit` ends the run
     #[arg(long, conflicts_with = "commands")]
     interactive: bool,
+    /// Have the shared memory in the host's huge pages, on a hugetlbfs: takes root, and --size 2M or more
+    #[arg(long)]
+    hugepages: bool,
     /// Leave the logs under target/logs
     #[arg(long)]
     keep: bool,
@@ -94,6 +97,7 @@ impl Qemu {
         (exchange.guest, exchange.machine) = (self.guest, self.machine);
         (exchange.size, exchange.vectors) = (self.size, self.vectors);
         (exchange.commands, exchange.interactive, exchange.show) = (self.commands, self.interactive, true);
+        exchange.huge_pages = self.hugepages;
         let mut session = Session::new(self.keep)?;
         println!("\nivshmem-{mode}:");
         let result = exchange.run(&mut session);

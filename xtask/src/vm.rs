@@ -2,6 +2,7 @@
 
 mod accelerator;
 mod defmt;
+pub mod huge_pages;
 mod initramfs;
 mod link;
 mod linux;
@@ -17,6 +18,7 @@ mod run_dir;
 mod session;
 
 pub use accelerator::Accelerator;
+pub use huge_pages::HugePages;
 pub use link::{Attachment, Link, Mode};
 pub use load::{Load, Loading};
 pub use log::{Echo, Fields, PATIENCE};

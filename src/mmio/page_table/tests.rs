@@ -332,3 +332,21 @@ fn any_range_maps_exactly_in_a_window() {
         assert!(before.is_empty());
     });
 }
+
+#[test]
+fn the_smallest_page_of_a_range_is_told() {
+    let mut arena = Arena::new(8);
+    let mut mapper = arena.mapper(identity(PageSize::Size1GiB));
+    // A whole GiB, then 2 MiB, then a page.
+    map(&mut mapper, GIB, GIB + (2 << 20) + 4096, Caching::WriteBack).unwrap();
+    let smallest = |start: u64, length: u64| mapper.smallest_page(start as usize, length as usize);
+    assert_eq!(smallest(GIB, GIB), Some(PageSize::Size1GiB));
+    assert_eq!(smallest(GIB + 5, GIB - 5), Some(PageSize::Size1GiB));
+    assert_eq!(smallest(GIB, GIB + 1), Some(PageSize::Size2MiB));
+    assert_eq!(smallest(GIB, GIB + (2 << 20) + 1), Some(PageSize::Size4KiB));
+    assert_eq!(smallest(GIB, GIB + (2 << 20) + 4097), None, "not mapped to its end");
+    assert_eq!(smallest(GIB, 0), None);
+    assert_eq!(smallest(u64::MAX - 1, 8), None);
+    assert_eq!(smallest(1 << 47, 8), None, "no address");
+    assert_eq!(PageSize::DESCENDING.map(|size| std::string::ToString::to_string(&size)), ["1GiB", "2MiB", "4KiB"]);
+}

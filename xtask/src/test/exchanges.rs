@@ -1,7 +1,7 @@
 //! Two-VM scenarios in which both ends live from beginning to end.
 
 use super::rig::Rig;
-use super::suite::Suite;
+use super::suite::{Suite, Verdict};
 use crate::exchange::{Exchange, Order, Report};
 use crate::vm::{Machine, Mode};
 use anyhow::{Result, ensure};
@@ -48,10 +48,23 @@ pub fn add(suite: &mut Suite) {
         let exchange = Exchange::new(Mode::Doorbell, rig.images()?, rig.host()?);
         run(rig, Exchange { commands: 2000, ..exchange }).map(drop)
     });
+    suite.verdict("exchange: the host's huge pages, by ivshmem-server -m, interrupts", |rig| {
+        huge_pages(rig, Mode::Doorbell)
+    });
+    suite.verdict("exchange: the host's huge pages, polled", |rig| huge_pages(rig, Mode::Plain));
     suite.case("exchange: 16 GiB of shared memory", |rig| {
         let exchange = Exchange::new(Mode::Doorbell, rig.images()?, rig.host()?);
         run(rig, Exchange { size: 16 << 30, ..exchange }).map(drop)
     });
+}
+
+/// Without root, or in a container that keeps them from it, there are none to be had, and the reason is told.
+fn huge_pages(rig: &Rig, mode: Mode) -> Result<Verdict> {
+    let exchange = Exchange { size: 4 << 20, huge_pages: true, ..Exchange::new(mode, rig.images()?, rig.host()?) };
+    if let Err(reason) = rig.session(|session| exchange.reserve(session).map(drop)) {
+        return Ok(Verdict::Skipped(format!("{:#}", reason).lines().next().unwrap_or_default().to_owned()));
+    }
+    run(rig, exchange).map(|_| Verdict::Passed)
 }
 
 fn run(rig: &Rig, exchange: Exchange) -> Result<Report> {

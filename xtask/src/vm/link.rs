@@ -1,5 +1,6 @@
 //! What joins two VMs: a server of ours with its socket, or just a piece of memory.
 
+use super::huge_pages::HugePages;
 use super::memory::Region;
 use super::session::Session;
 use crate::progress::note;
@@ -96,6 +97,16 @@ impl Link {
             Self::Doorbell { joined, .. } => joined.lock().unwrap_or_else(PoisonError::into_inner).clone(),
             Self::Plain(_) => Vec::new(),
         }
+    }
+
+    /// The same with memory on a hugetlbfs, as `ivshmem-server -m` has it.
+    pub fn huge_doorbell(session: &Session, size: u64, vectors: u16, first_id: u16, pages: &HugePages) -> Result<Self> {
+        Self::served(session, "server.sock", size, vectors, first_id, Memory::Directory(pages.dir().to_owned()))
+    }
+
+    /// The same without a server.
+    pub fn huge_plain(size: u64, pages: &HugePages) -> Result<Self> {
+        Ok(Self::Plain(Region::huge(size, pages.dir())?))
     }
 
     pub fn mode(&self) -> Mode {

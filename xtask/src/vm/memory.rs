@@ -1,8 +1,9 @@
 //! Shared memory without a name: a sealed memfd, which is gone with the last process that has it.
 
 use anyhow::{Context, Result};
-use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, ftruncate, memfd_create};
+use rustix::fs::{FallocateFlags, MemfdFlags, SealFlags, fallocate, fcntl_add_seals, ftruncate, memfd_create};
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::path::Path;
 
 const PAGE: u64 = 4096;
 
@@ -21,6 +22,16 @@ impl Region {
         ftruncate(&fd, size.next_multiple_of(PAGE))
             .with_context(|| format!("cannot make shared memory of {size} bytes"))?;
         fcntl_add_seals(&fd, SealFlags::SHRINK | SealFlags::GROW).context("cannot seal shared memory")?;
+        Ok(Self { fd, size })
+    }
+
+    /// A file of that size on a hugetlbfs, without a name and with all its pages.
+    pub fn huge(size: u64, dir: &Path) -> Result<Self> {
+        let file =
+            tempfile::tempfile_in(dir).with_context(|| format!("cannot make shared memory in {}", dir.display()))?;
+        let fd = OwnedFd::from(file);
+        let resized = ftruncate(&fd, size).and_then(|()| fallocate(&fd, FallocateFlags::empty(), 0, size));
+        resized.with_context(|| format!("cannot have {size} bytes of huge pages"))?;
         Ok(Self { fd, size })
     }
 

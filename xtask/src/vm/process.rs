@@ -9,7 +9,7 @@ use std::fmt;
 use std::fs::File;
 use std::io::Write;
 use std::marker::PhantomData;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, ChildStdin, ExitStatus, Stdio};
@@ -160,6 +160,14 @@ impl Process {
     pub fn signal(&self, signal: Signal) -> Result<()> {
         // A pidfd never means another process, even after this one has been reaped.
         pidfd_send_signal(&self.pidfd, signal).context("cannot signal a process")
+    }
+
+    /// What it has mapped: its `smaps`.
+    pub fn smaps(&self) -> Result<String> {
+        // A pidfd tells whose it is, and -1 once that has been reaped.
+        let info = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", self.pidfd.as_raw_fd()))?;
+        let pid = info.lines().find_map(|line| line.strip_prefix("Pid:")).context("a pidfd without a process")?;
+        std::fs::read_to_string(format!("/proc/{}/smaps", pid.trim())).context("cannot read what a process has mapped")
     }
 
     /// Stops it, as a scheduler that favours others would, and waits until it stands.

@@ -3,6 +3,7 @@
 //! ```text
 //! probe: begin config=<ecam|port-io> base=<hex|->
 //! probe: ivshmem <ssss:bb:dd.f> rev=<n> kind=<plain|doorbell> id=<n|-> vectors=<n> bar0=<hex> bar2=<hex> size=<bytes> subsystem=<vvvv:dddd>
+//! probe: memory <ssss:bb:dd.f> pages=<4KiB|2MiB|1GiB> type=<WB|UC|...|-> measured=<cached|uncached> cycles=<n>
 //! probe: error <ssss:bb:dd.f> <ErrorName> <details>
 //! probe: end devices=<n> errors=<n>
 //! ```
@@ -17,14 +18,18 @@
 //! addresses for what firmware left unassigned, and ask for placing it: numbers for buses, and BARs of ivshmem devices (what stays without
 //! has an `error` line each). All of these numbers are hexadecimal. `touch=no` leaves the memory alone; otherwise the first and last
 //! 8 bytes of each device's memory are written, read back and restored: not while anyone uses it.
+//! `memory=yes` says of each device's memory, in a line `memory`: the smallest pages that it is mapped by, the type that PAT and
+//! MTRRs give it (`-` if the CPU has none), and whether 256 loads of its first word, timed, were cached. Firmware leaves the PCI hole
+//! uncached; whether that counts depends on the hypervisor, so the two may differ, and a channel is fast if `cached`.
 
 #![cfg_attr(target_os = "none", no_std, no_main)]
 
 mod variant;
 
 use core::fmt;
-use ivshmem::device::{self, Device, Kind, Selector, Vectors};
+use ivshmem::device::{self, Device, Kind, MemorySpeed, Selector, Vectors};
 use ivshmem::memory::{Memory, SharedMemory};
+use ivshmem::mmio::memory_type::{MemoryTypeError, Mtrrs, Pat};
 use ivshmem::pci::{self, Access, Address, Function};
 use ivshmem_examples::configuration::Configuration;
 use ivshmem_examples::machine::{Failed, Machine};
@@ -36,7 +41,8 @@ use variant::{DebugDisplay, Variant};
 ivshmem_examples::image!(run);
 
 fn run(machine: &mut Machine) -> Result<(), Failed> {
-    let (configuration, touch) = options(machine.command_line).map_err(|error| machine.failed(&error))?;
+    let Asked { configuration, touch, memory: tell } =
+        options(machine.command_line).map_err(|error| machine.failed(&error))?;
     // SAFETY: ring 0, the RSDP is from the start info, and configuration space is opened once.
     let access = unsafe { configuration.open(machine.rsdp, &mut machine.mapper) };
     let access = access.map_err(|error| machine.failed(&error))?;
@@ -65,7 +71,12 @@ fn run(machine: &mut Machine) -> Result<(), Failed> {
                 if let Vectors::Broken { error, .. } = device.layout().vectors {
                     failed(&error);
                 }
-                if touch && let Some(memory) = device.memory() {
+                let speed = if tell { device.probe_memory(timestamp) } else { None };
+                let Some(memory) = device.memory() else { continue };
+                if let Some(speed) = speed {
+                    say_memory(&device, &memory, &machine.mapper, speed).unwrap_or_else(|error| failed(&error));
+                }
+                if touch {
                     touch_ends(&memory).unwrap_or_else(|error| failed(&error));
                 }
             }
@@ -76,10 +87,64 @@ fn run(machine: &mut Machine) -> Result<(), Failed> {
     Ok(())
 }
 
-fn options(command_line: &str) -> Result<(Configuration, bool), OptionError<'_>> {
-    let options = Options::parse(command_line, &["config", "mem32", "mem64", "touch"])?;
-    let touch = options.get("touch", YesNo::EXPECTED)?;
-    Ok((Configuration::asked(&options)?, touch.is_none_or(|YesNo(touch)| touch)))
+/// What the command line asks for.
+struct Asked {
+    configuration: Configuration,
+    touch: bool,
+    memory: bool,
+}
+
+fn options(command_line: &str) -> Result<Asked, OptionError<'_>> {
+    let options = Options::parse(command_line, &["config", "mem32", "mem64", "touch", "memory"])?;
+    let touch = options.get("touch", YesNo::EXPECTED)?.is_none_or(|YesNo(touch)| touch);
+    let memory = options.get("memory", YesNo::EXPECTED)?.is_some_and(|YesNo(memory)| memory);
+    Ok(Asked { configuration: Configuration::asked(&options)?, touch, memory })
+}
+
+/// Says how the memory is mapped, and how fast it is.
+fn say_memory(
+    device: &Device,
+    memory: &SharedMemory,
+    mapper: &DeviceMapper,
+    speed: MemorySpeed,
+) -> Result<(), MemoryTypeError> {
+    // SAFETY: the image runs in ring 0.
+    let pat = unsafe { Pat::read() };
+    // SAFETY: as above.
+    let mtrrs = unsafe { Mtrrs::read() };
+    let memory_type = match (pat, mtrrs) {
+        (Some(pat), Some(mtrrs)) => Some(device.memory_type(pat, &mtrrs)?),
+        _ => None,
+    };
+    let (measured, cycles) = match speed {
+        MemorySpeed::WriteBack { cycles } => ("cached", cycles),
+        MemorySpeed::Slow { cycles } => ("uncached", cycles),
+    };
+    let pages = mapper.smallest_page(memory.address(), memory.len());
+    say!(
+        "probe: memory {} pages={} type={} measured={measured} cycles={cycles}",
+        device.address(),
+        OrDash(pages),
+        OrDash(memory_type)
+    );
+    Ok(())
+}
+
+/// What there may not be.
+struct OrDash<T>(Option<T>);
+
+impl<T: fmt::Display> fmt::Display for OrDash<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Some(value) => value.fmt(f),
+            None => f.write_str("-"),
+        }
+    }
+}
+
+fn timestamp() -> u64 {
+    // SAFETY: the instruction only reads the counter, and every x86_64 CPU has it.
+    unsafe { core::arch::x86_64::_rdtsc() }
 }
 
 fn open(access: &Access, mapper: &mut DeviceMapper, address: Address) -> Result<Device, device::OpenError> {
