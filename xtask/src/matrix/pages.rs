@@ -2,7 +2,7 @@
 
 use super::scene::finish;
 use super::{Bench, Case, Shown};
-use crate::vm::{Image, Link, Machine, Session};
+use crate::vm::{Link, Machine, Session};
 use anyhow::{Context, Result, ensure};
 
 const GROUP: &str = "pages";
@@ -41,7 +41,7 @@ fn told(
     page: &str,
     memory_type: &str,
 ) -> Result<Shown> {
-    let mut image = Image::new("probe", bench.accelerator).options("memory=yes");
+    let mut image = bench.image("probe").options("memory=yes");
     image.machine = machine;
     let image = image.start(session, vec![Link::plain(size)?.attach(0)?])?;
     let log = image.process().log().clone();
