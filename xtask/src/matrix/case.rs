@@ -26,6 +26,11 @@ impl Bench {
         Image { hypervisor: self.hypervisor.clone(), ..Image::new(name, self.accelerator) }
     }
 
+    /// The first part of the version of what runs the machines.
+    pub fn major(&self) -> Option<u32> {
+        self.hypervisor.major()
+    }
+
     /// What runs the machines, in words.
     pub fn setting(&self) -> String {
         format!("{}, {}", self.hypervisor, self.accelerator)

@@ -54,12 +54,26 @@ pub struct Scene {
     /// Whether two of the devices share a server, and ring each other.
     pair: bool,
     claims: Vec<(usize, Claim)>,
+    /// From this release on QEMU refuses the machine.
+    until: Option<u32>,
 }
 
 impl Scene {
     pub fn new(machine: Machine, config: Option<&'static str>) -> Self {
         let (options, qemu, shares, devices, talks, claims) = Default::default();
-        Self { machine, config, mebibytes: 128, options, qemu, shares, devices, talks, pair: false, claims }
+        Self {
+            machine,
+            config,
+            mebibytes: 128,
+            options,
+            qemu,
+            shares,
+            devices,
+            talks,
+            pair: false,
+            claims,
+            until: None,
+        }
     }
 
     /// Adds a bridge, or another device that is not ours.
@@ -98,6 +112,12 @@ impl Scene {
     /// Has the case fail unless QEMU says that the device of this number has its memory there.
     pub fn claim(mut self, device: usize, claim: Claim) -> Self {
         self.claims.push((device, claim));
+        self
+    }
+
+    /// Says that from this release on QEMU itself refuses the machine.
+    pub fn until(mut self, release: u32) -> Self {
+        self.until = Some(release);
         self
     }
 

@@ -62,7 +62,7 @@ fn sub_page(bare: Scene, root: &str) -> Scene {
     for (slot, shift) in (5..).zip(4..12) {
         scene = scene.device(Share::Plain { size: 1 << shift }, &format!("bus={root},addr={slot:x}"));
     }
-    scene.device(Share::Plain { size: MIB }, &format!("bus={root},addr=10")).talk(8, Polled)
+    scene.device(Share::Plain { size: MIB }, &format!("bus={root},addr=10")).until(10).talk(8, Polled)
 }
 
 fn of_size(bare: Scene, root: &str, size: u64) -> Scene {

@@ -76,7 +76,7 @@ impl Hypervisor {
     }
 
     /// The first part of its version.
-    fn major(&self) -> Option<u32> {
+    pub fn major(&self) -> Option<u32> {
         let (_, version) = self.version.split_once("version ")?;
         version.split('.').next()?.parse().ok()
     }
