@@ -35,7 +35,7 @@ pub use error::AssignError;
 pub use number::number_buses;
 pub use roots::root_buses;
 
-use need::Unassigned;
+use need::{Need, Unassigned};
 use survey::Survey;
 use undo::Undoable;
 
@@ -84,10 +84,10 @@ impl defmt::Format for Assigned {
 /// - Whatever has an address keeps it: BARs, expansion ROMs and bridges' windows, of every function within reach.
 /// - Largest first, each on a multiple of its size and in pages of its own, at the lowest address that no other function has.
 /// - Behind a bridge, in the bridge's window: a prefetchable 64-bit BAR in the prefetchable one if there is one. A bridge on the way
-///   that has no window gets one, with room for twice what is unassigned behind it if that can be had (whoever places several functions
-///   does well to begin with the largest), and gets its own BARs placed if it decodes none yet. Bridges on the way are told to forward,
-///   both ways: MSI-X messages come through them. Of one that did not before, a window at address 0, where some bridges have it at
-///   reset, is closed.
+///   that has no window gets one, with room for twice what is unassigned behind it, or all of it, or just for the function, whatever
+///   can be had (whoever places several functions does well to begin with the largest), and gets its own BARs placed if it decodes
+///   none yet. Bridges on the way are told to forward, both ways: MSI-X messages come through them. Of one that did not before, a
+///   window at address 0, where some bridges have it at reset, is closed.
 /// - Memory decode of the function is off while its BARs are written, and then as it was: opening the device enables it.
 /// - On error everything is as it was before.
 ///
@@ -95,8 +95,8 @@ impl defmt::Format for Assigned {
 ///
 /// Unassigned BARs are sized, of this function and, for a new window, of those behind it; an assigned one of another function only if
 /// its alignment leaves open whether it reaches the place looked at. So nobody may access PCI memory meanwhile. The reads are bounded
-/// by the functions present: one enumeration, and for each BAR and window at most 20 for each function and BAR of the machine,
-/// squared. Not for a real-time phase.
+/// by the functions present: one enumeration, and for each BAR and window mostly some 30 for each function, at most 2000 for each pair
+/// of them. Not for a real-time phase.
 pub fn assign<A: ConfigAccess + ?Sized>(
     access: &A,
     address: Address,
@@ -108,12 +108,17 @@ pub fn assign<A: ConfigAccess + ?Sized>(
     }
     let access = Undoable::new(access);
     let survey = Survey::new(&access, address, windows)?;
-    let result = Placing { survey, done: Assigned::default() }.all(&unassigned);
-    if let Err(_error) = &result {
-        access.undo();
-        log!(error, "{}: BARs stay unassigned: {}", address, _error);
-    }
-    result
+    let place = |sparing| {
+        let result = Placing { survey: &survey, sparing, done: Assigned::default() }.all(&unassigned);
+        result.inspect_err(|_| access.undo())
+    };
+    // Windows with room to spare may leave too little for what is beside and behind them.
+    place(false)
+        .or_else(|error| match error {
+            AssignError::NoRoom { .. } | AssignError::NoWindow { .. } if !survey.path.is_empty() => place(true),
+            _ => Err(error),
+        })
+        .inspect_err(|_error| log!(error, "{}: BARs stay unassigned: {}", address, _error))
 }
 
 /// A bridge's two windows.
@@ -128,7 +133,9 @@ impl Kind {
 }
 
 struct Placing<'s, 'a, A: ?Sized> {
-    survey: Survey<'s, Undoable<'a, A>>,
+    survey: &'s Survey<'s, Undoable<'a, A>>,
+    /// Windows are no larger than what the function needs.
+    sparing: bool,
     done: Assigned,
 }
 
@@ -178,7 +185,10 @@ impl<A: ConfigAccess + ?Sized> Placing<'_, '_, A> {
         }
         let prefetchable = kind == Kind::Prefetchable;
         let spaces = self.survey.spaces(level, width, prefetchable);
-        for need in [self.survey.need(level, &bridge, kind, false), own] {
+        let all = self.survey.need(level, &bridge, kind, false);
+        let twice = if all.size > own.size { all.size.saturating_mul(2) } else { all.size };
+        let needs = [Need { size: twice, ..all }, all, own];
+        for need in needs.into_iter().skip(if self.sparing { 2 } else { 0 }) {
             let size = need.size.checked_next_multiple_of(GRANULE).filter(|size| *size > 0);
             let (Some(size), align) = (size, need.largest.max(GRANULE)) else { continue };
             let Some(base) = self.survey.room(level, &spaces, size, align) else { continue };

@@ -92,7 +92,7 @@ impl<A: ConfigAccess + ?Sized> Survey<'_, Undoable<'_, A>> {
     }
 
     /// What is unassigned behind the bridge at `level` and belongs in this window of it: of the target and the bridges on the way to it
-    /// alone, or of everything, and then twice that if there is more, so that it fits whatever comes first.
+    /// alone, or of everything.
     pub(super) fn need(
         &self,
         level: usize,
@@ -102,9 +102,8 @@ impl<A: ConfigAccess + ?Sized> Survey<'_, Undoable<'_, A>> {
     ) -> Need {
         let numbers = bridge.numbers();
         let inner = self.path.get(level.saturating_add(1)..).unwrap_or_default();
-        let width = self.prefetchable_width(bridge.address());
+        let width = self.prefetchable_reach(level);
         let mut need = Need { size: 0, largest: 0 };
-        let mut more = false;
         for address in &self.functions {
             let own = *address == self.target || inner.contains(address);
             if only_target && !own || !(numbers.secondary..=numbers.subordinate).contains(&address.bus()) {
@@ -115,21 +114,25 @@ impl<A: ConfigAccess + ?Sized> Survey<'_, Undoable<'_, A>> {
                 if prefetched != (kind == Kind::Prefetchable) {
                     continue;
                 }
-                more |= !own;
                 // Windows of bridges further in consist of whole granules.
                 let least = if address.bus() == numbers.secondary { PAGE } else { GRANULE };
                 need.size = need.size.saturating_add(bar.size.max(least));
                 need.largest = need.largest.max(bar.size);
             }
         }
-        if more {
-            need.size = need.size.saturating_mul(2);
-        }
         need
     }
 
-    /// Whether all bridges from one with these numbers and this prefetchable window to a function have such a window: each is inside
-    /// the one before, and so is a narrow one in the memory window if that one is not.
+    /// Where the prefetchable window of the bridge at `level` can be, if it has one: inside of those of the bridges before it.
+    fn prefetchable_reach(&self, level: usize) -> Option<Width> {
+        let own = self.prefetchable_width(*self.path.get(level)?)?;
+        let outer = self.path.get(..level).unwrap_or_default();
+        let wide = |bridge: &Address| self.prefetchable_width(*bridge) == Some(Width::Bits64);
+        Some(if outer.iter().all(wide) { own } else { Width::Bits32 })
+    }
+
+    /// Whether all bridges from one with these numbers and this reach to a function have such a window: each is inside the one before,
+    /// and so is a narrow one in the memory window if that one is not.
     fn prefetchable_to(&self, function: Address, outer: BusNumbers, width: Option<Width>) -> bool {
         let within = |numbers: BusNumbers, bus| (numbers.secondary..=numbers.subordinate).contains(&bus);
         let on_the_way = |address: &&Address| {

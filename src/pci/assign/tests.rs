@@ -226,6 +226,23 @@ fn a_bridge_further_in_without_a_wide_prefetchable_window_is_reached_below_4_gib
 }
 
 #[test]
+fn a_wide_prefetchable_window_between_two_narrow_ones_is_as_narrow_as_they_are() {
+    let mut topology = Topology::new();
+    let narrow = || port().narrow_prefetchable_window();
+    let outer = topology.add(None, (4, 0), narrow());
+    let wide = topology.add(Some(outer), (0, 0), port());
+    let inner = topology.add(Some(wide), (0, 0), narrow());
+    let node = topology.add(Some(inner), (0, 0), Function::ivshmem_doorbell(4096, 4));
+    number_buses(&topology, ALL).unwrap();
+    let assigned = assign(&topology, topology.address(node).unwrap(), &microvm()).unwrap();
+    assert_eq!(assigned.windows(), 6, "a prefetchable one and another of each");
+    decode(&topology, node);
+    for node in [outer, wide, inner, node] {
+        assert_reached(&topology, node);
+    }
+}
+
+#[test]
 fn a_bridge_that_is_told_to_forward_forwards_nothing_that_nobody_placed() {
     // Windows of a bridge are anywhere after reset; those of QEMU's pci-bridge are at 0.
     let machine = |wide: bool, device: Function| {

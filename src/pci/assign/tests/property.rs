@@ -30,7 +30,7 @@ fn device([low, wide, other]: [u8; 3]) -> Function {
 }
 
 /// The machine, its bridges and its devices.
-fn build(plan: &Plan) -> (Topology, Vec<usize>, Vec<usize>) {
+fn build(plan: &Plan, device: impl Fn([u8; 3]) -> Function) -> (Topology, Vec<usize>, Vec<usize>) {
     let mut topology = Topology::new();
     let mut bridges: Vec<usize> = Vec::new();
     let parent = |bridges: &Vec<usize>, choice: u8| match usize::from(choice) % (bridges.len() + 1) {
@@ -80,7 +80,7 @@ proptest! {
 
     #[test]
     fn whatever_is_placed_is_reached_alone_and_nothing_else_changes(plan in plan()) {
-        let (topology, bridges, devices) = build(&plan);
+        let (topology, bridges, devices) = build(&plan, device);
         let count = bridges.len() + devices.len();
         let (first, second): (Vec<_>, Vec<_>) = (0..devices.len()).partition(|n| plan.first.contains(n));
         let mut placed = Vec::new();
@@ -119,6 +119,21 @@ proptest! {
         let mut ranges: Vec<_> = assigned(&topology, count).into_iter().map(|(_, (_, base, size))| (base, size)).collect();
         ranges.sort_unstable();
         prop_assert!(ranges.windows(2).all(|pair| pair[0].0 + pair[0].1 <= pair[1].0), "{ranges:x?}");
+    }
+
+    #[test]
+    fn every_ivshmem_device_gets_a_place_behind_whatever_bridges_if_the_largest_is_first(plan in plan()) {
+        let (topology, _, mut devices) = build(&plan, |[size, vectors, _]| {
+            let size = 4096 << (size % 11);
+            if vectors == 0 { Function::ivshmem_plain(size) } else { Function::ivshmem_doorbell(size, vectors.into()) }
+        });
+        devices.sort_by_key(|node| core::cmp::Reverse(topology.bars(*node).iter().map(|bar| bar.2).max()));
+        for node in &devices {
+            let assigned = assign(&topology, topology.address(*node).unwrap(), &microvm());
+            prop_assert!(assigned.is_ok(), "{assigned:?}");
+            decode(&topology, *node);
+        }
+        devices.iter().for_each(|node| assert_reached(&topology, *node));
     }
 
     #[test]
