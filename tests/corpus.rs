@@ -48,6 +48,11 @@ fn bars() {
 }
 
 #[test]
+fn assign() {
+    replay("assign", drive::assign);
+}
+
+#[test]
 fn msix() {
     replay("msix", drive::msix);
 }

@@ -121,12 +121,14 @@ mod tests {
     #[test]
     fn targets_are_the_sources_and_an_unknown_one_is_an_error_that_names_them() {
         let all = all().unwrap();
-        for name in ["handshake", "queuing", "sampling", "request", "capabilities", "bars", "msix", "server", "peer"] {
+        for name in
+            ["handshake", "queuing", "sampling", "request", "capabilities", "bars", "assign", "msix", "server", "peer"]
+        {
             assert!(all.contains(&name.to_owned()), "{all:?}");
         }
         assert_eq!(chosen(Vec::new()).unwrap(), all);
         assert_eq!(chosen(vec!["bars".to_owned()]).unwrap(), ["bars"]);
         let error = chosen(vec!["bar".to_owned()]).unwrap_err().to_string();
-        assert!(error.contains("no fuzz target bar; there are bars, capabilities"), "{error}");
+        assert!(error.contains("no fuzz target bar; there are assign, bars"), "{error}");
     }
 }
