@@ -1,7 +1,8 @@
-//! Time: the time stamp counter, calibrated once against channel 0 of the 8254 timer.
+//! Time: the time stamp counter, calibrated once against channel 0 of the 8254 timer, or, where there is none, by what CPUID says.
 //!
 //! Both count the same virtual time under TCG, with `-icount` too, where the counter is exact.
 
+use core::arch::x86_64::{__cpuid, CpuidResult};
 use core::fmt;
 use core::sync::atomic::{AtomicU64, Ordering};
 use embedded_hal::delay::DelayNs;
@@ -29,7 +30,7 @@ pub struct Clock {
 /// The 8254 does not count, or the time stamp counter does not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClockError {
-    /// The 8254's output did not change.
+    /// The 8254's output did not change, and CPUID does not tell the rate.
     NoTimer,
     /// The time stamp counter advanced by so few ticks in 10 ms.
     NoCounter {
@@ -41,7 +42,9 @@ pub enum ClockError {
 impl fmt::Display for ClockError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoTimer => f.write_str("the 8254 timer does not count"),
+            Self::NoTimer => {
+                f.write_str("the 8254 timer does not count, and CPUID tells no rate of the time stamp counter")
+            }
             Self::NoCounter { ticks } => write!(f, "the time stamp counter advanced by {ticks} in 10 ms"),
         }
     }
@@ -59,14 +62,10 @@ impl Clock {
     /// Measures the counter; takes about 50 ms.
     pub fn calibrate() -> Result<Self, ClockError> {
         let start = counter();
-        let mut shortest = u64::MAX;
-        for _ in 0..MEASUREMENTS {
-            shortest = shortest.min(measure()?);
-        }
-        let khz = shortest.saturating_mul(PIT_HZ) / (u64::from(PIT_TICKS) * 1000);
-        if khz == 0 {
-            return Err(ClockError::NoCounter { ticks: shortest });
-        }
+        let khz = match measured() {
+            Err(ClockError::NoTimer) => told(__cpuid).ok_or(ClockError::NoTimer)?,
+            khz => khz?,
+        };
         START.store(start, Ordering::Relaxed);
         // Release, after the start: whoever sees the rate sees the start that goes with it.
         KHZ.store(khz, Ordering::Release);
@@ -113,6 +112,33 @@ pub fn uptime_us() -> u64 {
     }
 }
 
+/// Ticks a millisecond by the 8254.
+fn measured() -> Result<u64, ClockError> {
+    let mut shortest = u64::MAX;
+    for _ in 0..MEASUREMENTS {
+        shortest = shortest.min(measure()?);
+    }
+    let khz = shortest.saturating_mul(PIT_HZ) / (u64::from(PIT_TICKS) * 1000);
+    if khz == 0 { Err(ClockError::NoCounter { ticks: shortest }) } else { Ok(khz) }
+}
+
+/// Ticks a millisecond as CPUID tells them: as a ratio to the crystal (leaf 15h), or as hypervisors do (leaf 4000_0010h, of KVM, ACRN
+/// and VMware).
+fn told(cpuid: impl Fn(u32) -> CpuidResult) -> Option<u64> {
+    let by_crystal = || {
+        let CpuidResult { eax: denominator, ebx: numerator, ecx: crystal_hz, .. } =
+            Some(0x15).filter(|leaf| *leaf <= cpuid(0).eax).map(&cpuid)?;
+        let hz = u64::from(crystal_hz).checked_mul(numerator.into())?.checked_div(denominator.into())?;
+        Some(hz / 1000)
+    };
+    let by_hypervisor = || {
+        let is_guest = cpuid(1).ecx & 1 << 31 != 0;
+        let leaf = Some(0x4000_0010).filter(|leaf| is_guest && *leaf <= cpuid(0x4000_0000).eax)?;
+        Some(u64::from(cpuid(leaf).eax))
+    };
+    by_crystal().filter(|khz| *khz != 0).or_else(by_hypervisor).filter(|khz| *khz != 0)
+}
+
 /// Counter ticks that pass while the 8254 counts [`PIT_TICKS`].
 fn measure() -> Result<u64, ClockError> {
     // Channel 0, both bytes, mode 0: the output rises when the count ends. Not channel 2, whose gate is in a port that a microvm has not.
@@ -142,4 +168,35 @@ fn read(port: u16) -> u8 {
 fn write(port: u16, value: u8) {
     // SAFETY: as above.
     unsafe { Port::new(port).write(value) };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A CPU with these leaves, and with a hypervisor unless `bare`.
+    fn cpu(bare: bool, leaves: &[(u32, [u32; 3])]) -> impl Fn(u32) -> CpuidResult + '_ {
+        move |leaf| {
+            let found = leaves.iter().find(|(number, _)| *number == leaf).map_or([0; 3], |(_, registers)| *registers);
+            let [eax, ebx, ecx] = if leaf == 1 { [0, 0, u32::from(!bare) << 31] } else { found };
+            CpuidResult { eax, ebx, ecx, edx: 0 }
+        }
+    }
+
+    #[test]
+    fn the_rate_is_the_crystals_or_the_hypervisors() {
+        let crystal = (0x15, [2, 176, 24_000_000]);
+        let hypervisor = [(0x4000_0000, [0x4000_0010, 0, 0]), (0x4000_0010, [2_500_000, 1_000_000, 0])];
+        assert_eq!(told(cpu(true, &[(0, [0x15, 0, 0]), crystal])), Some(2_112_000));
+        assert_eq!(told(cpu(true, &[(0, [0x14, 0, 0]), crystal])), None, "the leaf is not there");
+        assert_eq!(told(cpu(true, &[(0, [0x15, 0, 0]), (0x15, [2, 176, 0])])), None, "a crystal of no rate");
+        assert_eq!(told(cpu(true, &[(0, [0x15, 0, 0]), (0x15, [0, 176, 24_000_000])])), None, "no ratio");
+        assert_eq!(told(cpu(false, &hypervisor)), Some(2_500_000));
+        assert_eq!(told(cpu(true, &hypervisor)), None, "no hypervisor");
+        assert_eq!(
+            told(cpu(false, &[(0x4000_0000, [0x4000_0001, 0, 0]), hypervisor[1]])),
+            None,
+            "TCG's leaves end before"
+        );
+    }
 }
