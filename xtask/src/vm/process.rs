@@ -10,7 +10,7 @@ use std::fs::File;
 use std::io::Write;
 use std::marker::PhantomData;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::os::unix::process::CommandExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
 use std::process::{Child, ChildStdin, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -224,6 +224,13 @@ impl Story {
     pub fn join(&self) {
         let status = self.exit.status.lock().unwrap_or_else(PoisonError::into_inner);
         drop(self.exit.known.wait_while(status, |status| status.is_none()));
+    }
+
+    /// Whether it died of a fault of its own.
+    pub fn has_crashed(&self) -> bool {
+        let status = *self.exit.status.lock().unwrap_or_else(PoisonError::into_inner);
+        let signal = status.and_then(|status| status.signal());
+        [Signal::SEGV, Signal::ABORT].iter().any(|fault| signal == Some(fault.as_raw()))
     }
 
     /// How it stands, for a report.

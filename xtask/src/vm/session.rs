@@ -67,6 +67,11 @@ impl Session {
         Ok(process)
     }
 
+    /// Whether a process died of a fault of its own. Complete once all of them have been let go of.
+    pub fn has_crashed(&self) -> bool {
+        self.stories.iter().any(Story::has_crashed)
+    }
+
     /// Everything that helps to see why a run failed.
     pub fn account(&self) -> String {
         let mut text = String::new();
