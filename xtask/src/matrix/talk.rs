@@ -76,7 +76,7 @@ pub fn talk(mut image: RealTime, ours: &Attachment, reception: Reception) -> Res
 
 /// Returns when QEMU has handled what was there for it before. It answers in the loop in which it takes doorbells and a server's
 /// news, so that after the second answer it has been through all of that once.
-fn handled(image: &mut RealTime) -> Result<()> {
+pub fn handled(image: &mut RealTime) -> Result<()> {
     for _ in 0..2 {
         image.monitor()?.ask("query-status", json!({}))?;
     }

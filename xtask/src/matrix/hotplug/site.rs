@@ -4,7 +4,7 @@ use super::places::{Mechanism, POWER_OFF, Place, SLOT_CONTROL};
 use super::qtest::{Listener, Qtest};
 use super::{LOST, MESSAGES, SIZE, meet, send};
 use crate::matrix::found::Found;
-use crate::matrix::talk::receive;
+use crate::matrix::talk::{handled, receive};
 use crate::vm::{Attachment, Fields, Image, Link, Mode, RealTime, Session};
 use anyhow::{Context, Result, bail, ensure};
 use ivshmem_peer::Exchange;
@@ -95,12 +95,9 @@ impl<'a> Site<'a> {
         Ok(open.number("id").ok())
     }
 
-    /// Returns when QEMU has handled what was there for it before, as the other groups' talk waits for it.
+    /// As [`handled`].
     pub fn handled(&mut self) -> Result<()> {
-        for _ in 0..2 {
-            self.running.monitor()?.ask("query-status", json!({}))?;
-        }
-        Ok(())
+        handled(&mut self.running)
     }
 
     /// `device_del`, and all that follows until QEMU says that it is gone.
